@@ -1,0 +1,1 @@
+"""Simulated trading systems, used by `algowatch demo`, the examples and the tests."""

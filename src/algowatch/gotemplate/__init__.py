@@ -1,0 +1,1 @@
+"""The part of Go's text/template that rule annotations and notification templates use."""

@@ -1,0 +1,1 @@
+"""Checks of a bot's health and their endpoints."""

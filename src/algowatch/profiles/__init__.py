@@ -1,0 +1,1 @@
+"""The five kinds of trading system, as data: families, rule files, settings."""

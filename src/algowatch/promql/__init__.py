@@ -1,0 +1,1 @@
+"""PromQL: parse, plan and evaluate, vectorised over series and steps."""

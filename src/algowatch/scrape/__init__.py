@@ -1,0 +1,1 @@
+"""Scrape configuration, discovery, the scrape loop and the parsers of what it brings."""

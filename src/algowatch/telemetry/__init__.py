@@ -1,0 +1,1 @@
+"""The bot side: recorders, exporter, registration for discovery, the direct alert path."""

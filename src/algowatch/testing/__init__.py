@@ -1,0 +1,1 @@
+"""Help for tests: a fake clock, captured metrics, the PromQL script runner."""

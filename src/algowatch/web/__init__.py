@@ -1,0 +1,1 @@
+"""One ASGI app: Prometheus API, Alertmanager API, health, live push, the page."""
