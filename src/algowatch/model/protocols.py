@@ -1,6 +1,7 @@
 """What the rooms hand each other.
 
-`promql` is given a `Select`; `rules` an `InstantQuery` and a `Deliver`; `scrape` and `rules` an `Append`. So a remote backend fits where the embedded store does, and a test's lambda fits where either does.
+`promql` is given a `Select`; `rules` an `InstantQuery` and a `Deliver`; `scrape` and `rules` an `Append`. So a remote
+backend fits where the embedded store does, and a test's lambda fits where either does.
 """
 
 from __future__ import annotations
