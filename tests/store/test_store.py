@@ -1,0 +1,86 @@
+"""The store as the engine uses it: append, select, restart."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from algowatch.errors import StoreError
+from algowatch.model.labels import Labels, Matcher
+from algowatch.model.protocols import Layout
+from algowatch.model.staleness import STALE_NAN
+from algowatch.store import Store
+
+
+def series(name, **labels):
+    return Labels.of({"__name__": name, **labels})
+
+
+def name_is(name):
+    return [Matcher("__name__", "=", name)]
+
+
+def samples(store, matchers, start_ms=0, end_ms=10**15):
+    """{labels: [(timestamp, bits)…]} of a select; asserts that no series comes twice."""
+    found = {}
+    for matrix in store.select(matchers, start_ms, end_ms):
+        for row, labels in enumerate(matrix.labels):
+            assert labels not in found
+            there = slice(None) if matrix.present is None else matrix.present[row]
+            bits = np.ascontiguousarray(matrix.values[row]).view(np.uint64)[there]
+            found[labels] = list(zip(matrix.timestamps_ms[there].tolist(), bits.tolist(), strict=True))
+    return found
+
+
+def bits(value):
+    return int(np.float64(value).view(np.uint64))
+
+
+LAYOUT = Layout([series("fills_total", side="BUY"), series("fills_total", side="SELL"), series("pnl")])
+
+
+def test_an_appended_row_is_selected_with_both_ends_included(tmp_path):
+    with Store.open(tmp_path) as store:
+        for step in range(5):
+            store.append("bot", 1000 * step, LAYOUT, np.array([step, 2.0 * step, -1.5]))
+        (matrix,) = store.select(name_is("fills_total"), 1000, 3000)
+        assert [labels.get("side") for labels in matrix.labels] == ["BUY", "SELL"]
+        assert matrix.timestamps_ms.tolist() == [1000, 2000, 3000]
+        assert matrix.values.tolist() == [[1, 2, 3], [2, 4, 6]]
+        assert matrix.present is None
+
+
+def test_rows_are_there_after_a_restart(tmp_path):
+    special = [STALE_NAN, float("inf"), -0.0]
+    with Store.open(tmp_path) as store:
+        store.append("bot", 1, LAYOUT, np.array([1.0, 2.0, 3.0]))
+        store.append("bot", 2, LAYOUT, np.array(special))
+    with Store.open(tmp_path) as store:
+        found = samples(store, [])
+        assert [found[labels][1] for labels in LAYOUT.series] == [(2, bits(value)) for value in special]
+        store.append("bot", 3, LAYOUT, np.zeros(3))
+        assert len(samples(store, name_is("pnl"))[series("pnl")]) == 3
+
+
+def test_a_row_that_is_not_newer_is_refused_also_after_a_restart(tmp_path):
+    with Store.open(tmp_path) as store:
+        store.append("bot", 5, LAYOUT, np.zeros(3))
+        with pytest.raises(StoreError, match="not newer than the last one at 5 ms"):
+            store.append("bot", 5, LAYOUT, np.ones(3))
+    with Store.open(tmp_path) as store, pytest.raises(StoreError, match="not newer"):
+        store.append("bot", 4, LAYOUT, np.ones(3))
+
+
+def test_a_series_written_by_two_streams_comes_once(tmp_path):
+    with Store.open(tmp_path) as store:
+        store.append("a", 1, LAYOUT, np.array([1.0, 2.0, 3.0]))
+        store.append("b", 2, Layout([series("pnl"), series("other")]), np.array([4.0, 5.0]))
+        assert samples(store, [])[series("pnl")] == [(1, bits(3)), (2, bits(4))]
+
+
+def test_a_second_engine_is_refused_with_the_holders_process_id(tmp_path):
+    with Store.open(tmp_path), pytest.raises(StoreError, match=f"another engine \\(process {os.getpid()}\\)"):
+        Store.open(tmp_path)
+    Store.open(tmp_path).close()
