@@ -11,7 +11,7 @@ from algowatch.errors import StoreError
 from algowatch.model.labels import Labels, Matcher
 from algowatch.model.protocols import Layout
 from algowatch.model.staleness import STALE_NAN
-from algowatch.store import Store
+from algowatch.store import Store, StoreOptions
 
 
 def series(name, **labels):
@@ -84,3 +84,21 @@ def test_a_second_engine_is_refused_with_the_holders_process_id(tmp_path):
     with Store.open(tmp_path), pytest.raises(StoreError, match=f"another engine \\(process {os.getpid()}\\)"):
         Store.open(tmp_path)
     Store.open(tmp_path).close()
+
+
+def test_sealing_and_merging_change_nothing_that_is_selected(tmp_path):
+    wider = Layout([*LAYOUT.series, series("pnl", strategy="x")])
+    with Store.open(tmp_path, StoreOptions(retention_ms=0)) as store:
+        for step in range(50):
+            layout = wider if 20 <= step < 30 else LAYOUT
+            values = np.full(len(layout), step / 4)
+            values[2] = [STALE_NAN, -0.0, float("-inf"), 0.1][step % 4]
+            store.append("bot", 600_000 * step, layout, values)
+            if step % 7 == 0:
+                before = samples(store, [])
+                store.compact()
+                assert samples(store, []) == before
+        before = samples(store, [])
+        assert sum(map(len, before.values())) == 160
+    with Store.open(tmp_path) as store:
+        assert samples(store, []) == before

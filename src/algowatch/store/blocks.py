@@ -154,16 +154,21 @@ class ChunkReader:
         return len(self._damaged)
 
     def pieces(
-        self, connection: sqlite3.Connection, refs: Iterable[ChunkRef], wanted: Mapping[int, TimeVector] | None = None
+        self,
+        connection: sqlite3.Connection,
+        refs: Iterable[ChunkRef],
+        wanted: Mapping[int, TimeVector] | None = None,
+        *,
+        keep: bool = True,
     ) -> list[Piece]:
-        """The chunks as pieces: of the wanted series (shard → ids ascending), or of all."""
+        """The chunks as pieces: of the wanted series (shard → ids ascending), or of all. Without `keep`, past the cache."""
         found: list[Piece] = []
         for ref in refs:
             ids = self.ids(connection, ref.layout)
             times = self._times(connection, ref.block)
             if times is None or (wanted is not None and not _any_in(ids, wanted[ref.shard])):
                 continue
-            decoded = self._decoded(connection, ref)
+            decoded = self._decoded(connection, ref, keep)
             if decoded is None:
                 continue
             piece: Piece | None = Piece(("block", ref.block), ref.stream, ref.shard, times, ids, *decoded)
@@ -191,7 +196,9 @@ class ChunkReader:
             self._cache.put(("block", block), known, known.nbytes)
         return known
 
-    def _decoded(self, connection: sqlite3.Connection, ref: ChunkRef) -> tuple[FloatMatrix, BoolMatrix | None] | None:
+    def _decoded(
+        self, connection: sqlite3.Connection, ref: ChunkRef, keep: bool
+    ) -> tuple[FloatMatrix, BoolMatrix | None] | None:
         known: tuple[FloatMatrix, BoolMatrix | None] | None = self._cache.get(("chunk", ref.id))
         if known is None:
             row = connection.execute("SELECT crc, data FROM chunks WHERE id = ?", (ref.id,)).fetchone()
@@ -199,7 +206,8 @@ class ChunkReader:
                 self._report("chunk", ref.id)
                 return None
             known = codec.decode_matrix(row[1])
-            self._cache.put(("chunk", ref.id), known, known[0].nbytes + (0 if known[1] is None else known[1].nbytes))
+            if keep:
+                self._cache.put(("chunk", ref.id), known, known[0].nbytes + (0 if known[1] is None else known[1].nbytes))
         return known
 
     def _report(self, kind: str, number: int) -> None:

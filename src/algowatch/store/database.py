@@ -76,6 +76,17 @@ class Database:
                 connection.execute("ROLLBACK")
             self._give_back(connection)
 
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[sqlite3.Connection]:
+        """Read statement by statement, each seeing what is committed by then."""
+        connection = self._borrow()
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            raise schema.explain(error, self.path) from error
+        finally:
+            self._give_back(connection)
+
     def _borrow(self) -> sqlite3.Connection:
         self.writer()
         try:

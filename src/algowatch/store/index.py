@@ -34,16 +34,22 @@ class SeriesIndex:
     def __len__(self) -> int:
         return len(self._ids)
 
+    def all_ids(self) -> list[int]:
+        with self._lock:
+            return list(self._labels)
+
     def id_of(self, labels: Labels) -> int | None:
         return self._ids.get(labels)
 
     def labels_of(self, ids: Iterable[int]) -> list[Labels]:
+        """The label sets; raises KeyError for a series that is gone."""
         labels = self._labels
         return [labels[series] for series in ids]
 
     def shards_of(self, ids: Iterable[int]) -> list[int]:
+        """The shard of each series; 0, which is no shard, for a series that is gone."""
         shards = self._shards
-        return [shards[series] for series in ids]
+        return [shards.get(series, 0) for series in ids]
 
     def add(self, entries: Iterable[tuple[int, Labels, int]]) -> None:
         """Add (id, labels, shard) of new series, ids ascending and above all before."""

@@ -7,7 +7,6 @@ seen by every later `select`, and survive `kill -9` of the process.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,9 @@ from algowatch.store.assemble import Combined, combine_by_stream
 from algowatch.store.blocks import ChunkReader, find_chunks
 from algowatch.store.database import Database
 from algowatch.store.head import HeadView, LayoutRecord, head_pieces, view
+from algowatch.store.keeper import Keeper
 from algowatch.store.lock import DirectoryLock
+from algowatch.store.options import StoreOptions
 from algowatch.store.registry import Pending, Registry
 
 if TYPE_CHECKING:
@@ -29,23 +30,6 @@ if TYPE_CHECKING:
 
 _KNOWN_LAYOUTS = 8
 MIN_MS, MAX_MS = -(2**62), 2**62
-
-
-@dataclass(frozen=True, slots=True)
-class StoreOptions:
-    """retention_ms:   samples older than this are deleted, in blocks of two hours; 0 keeps all.
-    retention_bytes:   the oldest blocks are deleted above this size; 0 is no limit.
-    cache_bytes:       memory for decoded chunks.
-    seal_rows:         a stream's rows become chunks when it has this many …
-    seal_min_rows, seal_cells: … or at least so many rows and so many samples in all.
-    """
-
-    retention_ms: int = 30 * 86_400_000
-    retention_bytes: int = 0
-    cache_bytes: int = 64 << 20
-    seal_rows: int = 120
-    seal_min_rows: int = 30
-    seal_cells: int = 600_000
 
 
 class Store:
@@ -62,6 +46,8 @@ class Store:
         self._known_layouts: dict[str, list[tuple[Layout, LayoutRecord]]] = {}
         self._next_seq = 1
         self._next_segment = 1
+        self._keeper = Keeper(self._database, self._registry, self._chunks, options, clock)
+        self._keeper.forget_layouts = self._forget_layouts
         self._database.on_rollback = self._registry.forget_layouts
         self._load()
 
@@ -142,6 +128,23 @@ class Store:
         known.insert(0, (layout, record))
         del known[_KNOWN_LAYOUTS:]
         return record
+
+    def _forget_layouts(self) -> None:
+        self._known_layouts.clear()
+        self._registry.forget_layouts()
+
+    # ---- housekeeping
+
+    def maintain(self) -> None:
+        """Seal, merge and delete what is due; the engine calls it about once a minute from a worker thread.
+
+        Raises: StoreError if something could not be written; everything stored stays readable.
+        """
+        self._keeper.maintain()
+
+    def compact(self) -> None:
+        """Seal, merge and compress everything now. Raises: StoreError."""
+        self._keeper.compact()
 
     # ---- reading
 
