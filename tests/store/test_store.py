@@ -102,3 +102,64 @@ def test_sealing_and_merging_change_nothing_that_is_selected(tmp_path):
         assert sum(map(len, before.values())) == 160
     with Store.open(tmp_path) as store:
         assert samples(store, []) == before
+
+
+def test_history_is_appended_in_bulk_and_stored_samples_stay(tmp_path):
+    with Store.open(tmp_path, StoreOptions(retention_ms=0)) as store:
+        store.append("bot", 40_000, LAYOUT, np.array([1.0, 2.0, 3.0]))
+        times = np.arange(0, 60_000, 10_000)
+        values = np.arange(18.0).reshape(3, 6) + 100
+        assert store.append_block("bot", times, LAYOUT, values) == 15
+        found = samples(store, name_is("pnl"))[series("pnl")]
+        assert found == [
+            (0, bits(112)),
+            (10_000, bits(113)),
+            (20_000, bits(114)),
+            (30_000, bits(115)),
+            (40_000, bits(3)),
+            (50_000, bits(117)),
+        ]
+        assert store.append_block("bot", times, LAYOUT, values) == 0
+        with pytest.raises(StoreError, match="not newer"):
+            store.append("bot", 45_000, LAYOUT, np.zeros(3))
+        store.compact()
+        assert samples(store, name_is("pnl"))[series("pnl")] == found
+
+
+def test_samples_with_their_own_times_come_in_any_order_and_conflicts_are_reported(tmp_path):
+    one, two = series("m", instance="a", job="j"), series("m", instance="b", job="j")
+    with Store.open(tmp_path, StoreOptions(retention_ms=0)) as store:
+        outcome = store.append_samples("remote", [(one, 30, 3.0), (one, 10, 1.0), (two, 10, 7.0), (one, 10, 1.0)])
+        assert (outcome.stored, outcome.duplicates, outcome.conflicts) == (3, 1, [])
+        store.compact()
+        outcome = store.append_samples("remote", [(one, 20, 2.0), (one, 30, 3.0), (two, 10, 8.0)])
+        assert (outcome.stored, outcome.duplicates, outcome.conflicts) == (1, 1, [(two, 10)])
+        expected = {one: [(10, bits(1)), (20, bits(2)), (30, bits(3))], two: [(10, bits(7))]}
+        assert samples(store, []) == expected
+        store.compact()
+        assert samples(store, []) == expected
+
+
+def test_names_values_and_series_follow_matchers_and_time(tmp_path):
+    with Store.open(tmp_path, StoreOptions(retention_ms=0)) as store:
+        store.append("bot", 1000, LAYOUT, np.zeros(3))
+        store.compact()
+        store.append("bot", 9000, Layout([series("late", side="X")]), np.zeros(1))
+        assert store.label_names() == ["__name__", "side"]
+        assert store.label_values("__name__") == ["fills_total", "late", "pnl"]
+        assert store.label_values("side", [name_is("fills_total")]) == ["BUY", "SELL"]
+        assert store.label_values("side", [], 5000, 9000) == ["X"]
+        assert store.label_names([name_is("pnl")]) == ["__name__"]
+        assert store.series([name_is("pnl"), name_is("late")]) == sorted([series("pnl"), series("late", side="X")])
+        assert store.series([name_is("pnl")], 5000, 9000) == []
+
+
+def test_stats_count_what_is_there(tmp_path):
+    with Store.open(tmp_path, StoreOptions(retention_ms=0)) as store:
+        assert (store.stats().samples, store.stats().first_ms) == (0, None)
+        store.append("bot", 1000, LAYOUT, np.zeros(3))
+        store.compact()
+        store.append("bot", 9000, LAYOUT, np.zeros(3))
+        stats = store.stats()
+        assert (stats.series, stats.samples, stats.head_rows, stats.chunks, stats.blocks) == (3, 6, 1, 2, 1)
+        assert (stats.first_ms, stats.last_ms) == (1000, 9000)

@@ -101,6 +101,19 @@ def combine(pieces: Sequence[Piece]) -> Combined:
     return Combined(ids, timestamps, values, present)
 
 
+def without_empty(combined: Combined) -> Combined:
+    """Less the series and the timestamps at which nothing is present."""
+    present = combined.present
+    if present is None:
+        return combined
+    rows, columns = present.any(axis=1), present.any(axis=0)
+    if rows.all() and columns.all():
+        return combined
+    present = present[rows][:, columns]
+    values = combined.values[rows][:, columns]
+    return Combined(combined.ids[rows], combined.timestamps_ms[columns], values, None if present.all() else present)
+
+
 def combine_by_stream(pieces: Sequence[Piece]) -> list[Combined]:
     """One matrix per stream; a series that lives in several streams stands in a matrix of its own kind only."""
     by_stream: defaultdict[int, list[Piece]] = defaultdict(list)

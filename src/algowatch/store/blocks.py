@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from algowatch.store import codec
-from algowatch.store.assemble import Piece, combine
+from algowatch.store.assemble import Piece, combine, without_empty
 from algowatch.store.registry import Pending, Registry, read_layout
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ def _windows(pieces: Iterable[Piece]) -> list[int]:
 def _encode_window(by_shard: Mapping[int, Sequence[Piece]]) -> list[NewBlock]:
     blocks: dict[bytes, NewBlock] = {}
     for shard, pieces in by_shard.items():
-        whole = combine(pieces)
+        whole = without_empty(combine(pieces))
+        if not whole.values.size:
+            continue
         chunk = NewChunk(
             shard, whole.ids, count_samples(whole.values, whole.present), codec.encode_matrix(whole.values, whole.present)
         )

@@ -6,30 +6,54 @@ seen by every later `select`, and survive `kill -9` of the process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from algowatch.errors import StoreError
 from algowatch.model.clock import Clock, SystemClock
-from algowatch.model.labels import Matcher
+from algowatch.model.labels import Labels, Matcher
 from algowatch.model.protocols import Layout, SeriesMatrix
-from algowatch.store.assemble import Combined, combine_by_stream
-from algowatch.store.blocks import ChunkReader, find_chunks
+from algowatch.store.blocks import ChunkReader
 from algowatch.store.database import Database
-from algowatch.store.head import HeadView, LayoutRecord, head_pieces, view
+from algowatch.store.head import HeadView, view
 from algowatch.store.keeper import Keeper
 from algowatch.store.lock import DirectoryLock
 from algowatch.store.options import StoreOptions
-from algowatch.store.registry import Pending, Registry
+from algowatch.store.reader import MAX_MS, MIN_MS, Reader
+from algowatch.store.registry import Registry
+from algowatch.store.writer import AppendOutcome, Writer
 
 if TYPE_CHECKING:
-    from algowatch.model.protocols import FloatMatrix, TimeVector
+    from algowatch.model.protocols import BoolMatrix, FloatMatrix, TimeVector
 
-_KNOWN_LAYOUTS = 8
-MIN_MS, MAX_MS = -(2**62), 2**62
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """file_bytes counts the database file, wal_bytes its write-ahead log; head_rows are not sealed into chunks yet.
+
+    first_ms, last_ms: time of the oldest and newest sample, None in an empty store.
+    damaged_chunks: chunks whose checksum failed when they were read since the store was opened.
+    """
+
+    series: int
+    streams: int
+    samples: int
+    head_rows: int
+    head_samples: int
+    blocks: int
+    chunks: int
+    file_bytes: int
+    free_bytes: int
+    wal_bytes: int
+    first_ms: int | None
+    last_ms: int | None
+    damaged_chunks: int
+    sqlite_version: str
 
 
 class Store:
@@ -38,18 +62,15 @@ class Store:
     def __init__(self, directory: Path, options: StoreOptions, clock: Clock, lock: DirectoryLock) -> None:
         self.directory = directory
         self.options = options
-        self._clock = clock
         self._lock = lock
         self._database = Database(directory)
         self._registry = Registry()
         self._chunks = ChunkReader(options.cache_bytes)
-        self._known_layouts: dict[str, list[tuple[Layout, LayoutRecord]]] = {}
-        self._next_seq = 1
-        self._next_segment = 1
+        self._reader = Reader(self._snapshot, self._registry, self._chunks)
         self._keeper = Keeper(self._database, self._registry, self._chunks, options, clock)
-        self._keeper.forget_layouts = self._forget_layouts
+        self._writer = Writer(self._database, self._registry, self._reader, self._keeper, self._load())
+        self._keeper.forget_layouts = self._writer.forget_layouts
         self._database.on_rollback = self._registry.forget_layouts
-        self._load()
 
     @classmethod
     def open(cls, directory: Path | str, options: StoreOptions | None = None, clock: Clock | None = None) -> Store:
@@ -83,55 +104,32 @@ class Store:
 
         Raises: StoreError if the row is not newer than the stream's last one, or could not be written.
         """
-        values = np.ascontiguousarray(values, dtype="<f8")
-        if values.shape != (len(layout),):
-            raise StoreError(f"stream {stream!r}: {values.size} values for a layout of {len(layout)} series")
-        with self._database.write_lock:
-            head = self._registry.streams.get(stream)
-            if head is not None and timestamp_ms <= head.last_ms:
-                raise StoreError(
-                    f"stream {stream!r}: a row at {timestamp_ms} ms is not newer than the last one at {head.last_ms} ms; "
-                    "samples out of order go through append_samples"
-                )
-            self._append_row(stream, timestamp_ms, layout, values)
+        self._writer.append(stream, timestamp_ms, layout, values)
 
-    def _append_row(self, stream: str, timestamp_ms: int, layout: Layout, values: FloatMatrix) -> None:
-        record = self._known_record(stream, layout)
-        pending = Pending()
-        with self._database.transaction() as connection:
-            head = self._registry.stream(stream, pending)
-            if record is None:
-                ids = self._registry.ids(head, layout.series, pending)
-                layout_id = self._registry.layout_id(connection, ids, pending)
-                self._registry.write(connection, pending)
-            else:
-                layout_id = record.id
-            connection.execute(
-                "INSERT INTO rows (seq, stream, timestamp_ms, layout, vector) VALUES (?, ?, ?, ?, ?)",
-                (self._next_seq, head.id, timestamp_ms, layout_id, values.data),
-            )
-        if record is None:
-            self._registry.commit(pending)
-            record = self._remember(stream, layout, self._registry.record(layout_id, ids))
-        head.append(self._next_segment, self._next_seq, timestamp_ms, record, values)
-        self._next_seq += 1
-        self._next_segment += 1
+    def append_samples(self, stream: str, samples: Iterable[tuple[Labels, int, float]]) -> AppendOutcome:
+        """Store samples that carry their own times, in any order, also older than what is stored; all or none.
 
-    def _known_record(self, stream: str, layout: Layout) -> LayoutRecord | None:
-        for known, record in self._known_layouts.get(stream, ()):
-            if known is layout:
-                return record
-        return None
+        A sample that is stored already is left out: counted as a duplicate, or reported if its value differs.
+        Raises: StoreError if nothing was stored.
+        """
+        return self._writer.append_samples(stream, samples)
 
-    def _remember(self, stream: str, layout: Layout, record: LayoutRecord) -> LayoutRecord:
-        known = self._known_layouts.setdefault(stream, [])
-        known.insert(0, (layout, record))
-        del known[_KNOWN_LAYOUTS:]
-        return record
+    def append_block(
+        self,
+        stream: str,
+        timestamps_ms: TimeVector,
+        layout: Layout,
+        values: FloatMatrix,
+        present: BoolMatrix | None = None,
+    ) -> int:
+        """Store history in bulk, straight as chunks; returns how many samples are new.
 
-    def _forget_layouts(self) -> None:
-        self._known_layouts.clear()
-        self._registry.forget_layouts()
+        Args:   timestamps_ms: int64 [samples], ascending; also older than what is stored. values: float64 [series, samples].
+                present: bool of that shape; None: every sample is there.
+        Where a series has a sample at that time already, the stored one stays. Later rows of the stream must be newer.
+        Raises: StoreError; what was written before the failure stays, and the same call may be repeated.
+        """
+        return self._writer.append_block(stream, timestamps_ms, layout, values, present)
 
     # ---- housekeeping
 
@@ -146,6 +144,36 @@ class Store:
         """Seal, merge and compress everything now. Raises: StoreError."""
         self._keeper.compact()
 
+    def stats(self) -> StoreStats:
+        streams = list(self._registry.streams.values())
+        with self._database.reader() as connection:
+            blocks, samples, first_ms, last_ms = connection.execute(
+                "SELECT count(*), coalesce(sum(samples), 0), min(start_ms), max(end_ms) FROM blocks"
+            ).fetchone()
+            (chunks,) = connection.execute("SELECT count(*) FROM chunks").fetchone()
+            pages, free, size = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+            )
+        head_samples = sum(stream.cells() for stream in streams)
+        firsts = [first_ms, *(stream.first_ms() for stream in streams)]
+        lasts = [last_ms, *(stream.last_ms for stream in streams if stream.segments)]
+        return StoreStats(
+            series=len(self._registry.index),
+            streams=len(streams),
+            samples=samples + head_samples,
+            head_rows=sum(stream.rows() for stream in streams),
+            head_samples=head_samples,
+            blocks=blocks,
+            chunks=chunks,
+            file_bytes=pages * size,
+            free_bytes=free * size,
+            wal_bytes=self._database.wal_bytes(),
+            first_ms=min((first for first in firsts if first is not None), default=None),
+            last_ms=max((last for last in lasts if last is not None), default=None),
+            damaged_chunks=self._chunks.damaged,
+            sqlite_version=sqlite3.sqlite_version,
+        )
+
     # ---- reading
 
     def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[SeriesMatrix]:
@@ -153,49 +181,41 @@ class Store:
 
         Raises: StoreError; re.error where a matcher's regular expression is wrong.
         """
-        found = self._combined(self._registry.index.match(matchers), start_ms, end_ms)
-        return [matrix for combined in found if (matrix := self._matrix(combined)) is not None]
+        return self._reader.select(matchers, start_ms, end_ms)
 
-    def _combined(self, ids: TimeVector, start_ms: int, end_ms: int) -> list[Combined]:
-        if not len(ids) or start_ms > end_ms:
-            return []
-        wanted = self._by_shard(ids)
-        with self._database.snapshot(self._look) as (connection, heads):
-            refs = find_chunks(connection, wanted, start_ms, end_ms)
-            pieces = self._chunks.pieces(connection, refs, wanted)
-        pieces += head_pieces(heads, wanted)
-        return combine_by_stream([kept for piece in pieces if (kept := piece.trimmed(start_ms, end_ms)) is not None])
+    def series(self, matcher_sets: Sequence[Sequence[Matcher]], start_ms: int = MIN_MS, end_ms: int = MAX_MS) -> list[Labels]:
+        """Label sets, sorted, of the series that fulfil one of the matcher sets (none: all series).
 
-    def _look(self) -> HeadView:
-        return view(list(self._registry.streams.values()))
+        The span leaves out series of which no chunk touches it, as exactly as chunks are long.
+        Raises: StoreError; re.error where a matcher's regular expression is wrong.
+        """
+        return self._reader.series(matcher_sets, start_ms, end_ms)
 
-    def _by_shard(self, ids: TimeVector) -> dict[int, TimeVector]:
-        """Shard → its ids among those, ascending."""
-        shards = np.array(self._registry.index.shards_of(ids.tolist()), np.int64)
-        by_shard = np.argsort(shards, kind="stable")
-        borders = np.flatnonzero(np.diff(shards[by_shard])) + 1
-        return {int(shards[places[0]]): ids[places] for places in np.split(by_shard, borders)}
+    def label_names(
+        self, matcher_sets: Sequence[Sequence[Matcher]] = (), start_ms: int = MIN_MS, end_ms: int = MAX_MS
+    ) -> list[str]:
+        """Names of labels, sorted, of the series that `series` would find."""
+        return self._reader.label_names(matcher_sets, start_ms, end_ms)
 
-    def _matrix(self, combined: Combined) -> SeriesMatrix | None:
-        """With labels; without the series that have no sample; None if none has one."""
-        ids, values, present = combined.ids, combined.values, combined.present
-        if present is not None:
-            there = present.any(axis=1)
-            if not there.all():
-                ids, values, present = ids[there], values[there], present[there]
-        if not len(ids):
-            return None
-        return SeriesMatrix(self._registry.index.labels_of(ids.tolist()), combined.timestamps_ms, values, present)
+    def label_values(
+        self, name: str, matcher_sets: Sequence[Sequence[Matcher]] = (), start_ms: int = MIN_MS, end_ms: int = MAX_MS
+    ) -> list[str]:
+        """Values of one label, sorted, of the series that `series` would find."""
+        return self._reader.label_values(name, matcher_sets, start_ms, end_ms)
 
-    # ---- opening
+    # ---- inside
 
-    def _load(self) -> None:
-        """Rebuild in memory what the file holds."""
+    def _snapshot(self) -> AbstractContextManager[tuple[sqlite3.Connection, HeadView]]:
+        return self._database.snapshot(lambda: view(list(self._registry.streams.values())))
+
+    def _load(self) -> int:
+        """Rebuild in memory what the file holds; returns the number for the next row."""
+        next_seq = 1
         with self._database.transaction() as connection:
             self._registry.load(connection)
             connection.execute("DELETE FROM rows WHERE seq <= (SELECT sealed_seq FROM streams WHERE id = rows.stream)")
-            (sealed,) = connection.execute("SELECT coalesce(max(sealed_seq), 0) FROM streams").fetchone()
-            self._next_seq = sealed + 1
+            for (sealed,) in connection.execute("SELECT sealed_seq FROM streams"):
+                next_seq = max(next_seq, sealed + 1)
             heads = {head.id: head for head in self._registry.streams.values()}
             for stream, last_ms in connection.execute("SELECT stream, max(end_ms) FROM blocks GROUP BY stream"):
                 heads[stream].last_ms = last_ms
@@ -203,5 +223,5 @@ class Store:
             for seq, stream, timestamp_ms, layout, vector in rows:
                 record = self._registry.stored_record(connection, layout)
                 heads[stream].append(seq, seq, timestamp_ms, record, np.frombuffer(vector, "<f8"))
-                self._next_seq = seq + 1
-        self._next_segment = self._next_seq
+                next_seq = seq + 1
+        return next_seq
