@@ -91,7 +91,7 @@ def _resets_between(windows: Windows, left: FloatArray, right: FloatArray) -> Fl
     return np.where(some, within, np.where(right < left, left, 0.0))
 
 
-def smoothed_latest(matrix: SeriesMatrix, at_ms: IntArray, lookback_ms: int) -> tuple[FloatArray, BoolArray, IntArray]:
+def smoothed_latest(matrix: SeriesMatrix, at_ms: IntArray, lookback_ms: int) -> tuple[FloatArray, BoolArray | None, IntArray]:
     """What a smoothed instant selector sees: the value on the line between the samples before and after a time.
 
     Without a later sample the earlier one holds; without an earlier one there is nothing. Answer as `windows.latest`.

@@ -59,7 +59,7 @@ def _rate(*, counter: bool, per_second: bool) -> Implementation:
     def implementation(evaluator: Evaluator, call: Call) -> Value:
         ranges = unwrapped(call.args[0])
         selector = ranges.selector if isinstance(ranges, MatrixSelector) else None
-        if selector is not None and selector.smoothed:
+        if isinstance(ranges, MatrixSelector) and ranges.selector.smoothed:
             vector = evaluator.smoothed_rates(ranges, counter=counter, per_second=per_second)
         else:
             function = anchored_rate if selector is not None and selector.anchored else rate.extrapolated
