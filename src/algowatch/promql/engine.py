@@ -15,7 +15,8 @@ from algowatch.model.protocols import QueryResult, ResultType, Select, SeriesMat
 from algowatch.promql.annotations import Annotations
 from algowatch.promql.durations import QuerySpan
 from algowatch.promql.evaluate import Evaluator, Query
-from algowatch.promql.nodes import Expr, MatrixSelector, Paren, Subquery
+from algowatch.promql.functions import unwrapped
+from algowatch.promql.nodes import Expr, MatrixSelector, Subquery
 from algowatch.promql.vectors import (
     SAME_LABELSET,
     IntArray,
@@ -65,7 +66,7 @@ class QueryEngine:
         expr = self._parse(expr_text)
         query = self._query(expr_text, QuerySpan(at_ms, at_ms, 0))
         steps = np.array([at_ms], np.int64)
-        bare = _unwrapped(expr)
+        bare = unwrapped(expr)
         if isinstance(bare, MatrixSelector | Subquery):
             return _raw(Evaluator(query, steps).windows(bare), steps, query)
         value = Evaluator(query, steps).evaluate(expr)
@@ -116,12 +117,6 @@ def _limit(max_steps: int) -> QueryError:
     )
     error.error_type = "bad_data"
     return error
-
-
-def _unwrapped(expr: Expr) -> Expr:
-    while isinstance(expr, Paren):
-        expr = expr.expr
-    return expr
 
 
 def _result(value: Value, steps: IntArray, query: Query, vector_type: Literal["vector", "matrix"]) -> QueryResult:

@@ -15,7 +15,8 @@ from algowatch.model.protocols import Select, SeriesMatrix
 from algowatch.promql import aggregate, binary
 from algowatch.promql.annotations import Annotations
 from algowatch.promql.durations import QuerySpan, offset_ms, positive_ms
-from algowatch.promql.functions import FUNCTIONS
+from algowatch.promql.extended import anchored_windows, smoothed_latest, smoothed_rate
+from algowatch.promql.functions import FUNCTIONS, unwrapped
 from algowatch.promql.grouping import Grouping
 from algowatch.promql.nodes import (
     Aggregate,
@@ -147,13 +148,15 @@ class Evaluator:
 
     def instant(self, selector: VectorSelector) -> tuple[Vector, FloatArray]:
         """The latest samples of a selector and, [series, steps], the times in seconds at which they were taken."""
-        if selector.smoothed or selector.anchored:
-            raise NotSupportedError("the modifiers anchored and smoothed are not supported by this engine")
         lookback = self.query.lookback_ms
         at_ms = self._reference(selector.at, selector.offset)
         parts, times = [], []
-        for matrix in self._read(selector, int(at_ms.min()) - lookback, int(at_ms.max())):
-            values, present, sample_ms = latest(matrix, at_ms, lookback)
+        ahead = lookback if selector.smoothed else 0
+        for matrix in self._read(selector, int(at_ms.min()) - lookback, int(at_ms.max()) + ahead):
+            if selector.smoothed:
+                values, present, sample_ms = smoothed_latest(without_stale(matrix), at_ms, lookback)
+            else:
+                values, present, sample_ms = latest(matrix, at_ms, lookback)
             parts.append(Vector(matrix.labels, values, present))
             times.append(np.broadcast_to(sample_ms / 1000, values.shape))
         vector = concatenate(parts, len(at_ms))
@@ -177,8 +180,7 @@ class Evaluator:
 
     def windows(self, expr: Expr) -> list[Windows]:
         """The windows of a range selector or subquery."""
-        while isinstance(expr, Paren):
-            expr = expr.expr
+        expr = unwrapped(expr)
         if isinstance(expr, MatrixSelector):
             return self._selected_windows(expr)
         assert isinstance(expr, Subquery), f"{expr} is no range vector"
@@ -186,15 +188,34 @@ class Evaluator:
 
     def _selected_windows(self, expr: MatrixSelector) -> list[Windows]:
         selector = expr.selector
-        if selector.smoothed or selector.anchored:
-            raise NotSupportedError("the modifiers anchored and smoothed are not supported by this engine")
-        ends = self._reference(selector.at, selector.offset)
-        starts = ends - positive_ms(expr.range, self.query.span)
+        if selector.smoothed:
+            raise NotSupportedError("the modifier smoothed is supported only for rate, increase, delta and instant selectors")
+        starts, ends = self._span(expr)
+        before = self.query.lookback_ms if selector.anchored else 0
         windows = []
-        for matrix in self._read(selector, int(starts.min()), int(ends.max())):
+        for matrix in self._read(selector, int(starts.min()) - before, int(ends.max())):
             self.query.count_samples(matrix.values.size)
-            windows.append(make_windows(without_stale(matrix), starts, ends))
+            fresh = without_stale(matrix)
+            if selector.anchored:
+                windows.append(anchored_windows(fresh, starts, ends, before))
+            else:
+                windows.append(make_windows(fresh, starts, ends))
         return windows
+
+    def _span(self, expr: MatrixSelector) -> tuple[IntArray, IntArray]:
+        ends = self._reference(expr.selector.at, expr.selector.offset)
+        return ends - positive_ms(expr.range, self.query.span), ends
+
+    def smoothed_rates(self, expr: MatrixSelector, *, counter: bool, per_second: bool) -> Vector:
+        """rate, increase or delta of a range whose values at its edges are interpolated."""
+        starts, ends = self._span(expr)
+        around = self.query.lookback_ms
+        parts = []
+        for matrix in self._read(expr.selector, int(starts.min()) - around, int(ends.max()) + around):
+            self.query.count_samples(matrix.values.size)
+            fresh = without_stale(matrix)
+            parts.append(smoothed_rate(fresh, starts, ends, around, counter=counter, per_second=per_second))
+        return concatenate(parts, len(self.steps_ms)).occupied()
 
     def _subquery_windows(self, expr: Subquery) -> list[Windows]:
         span = self.query.span
@@ -220,8 +241,10 @@ class Evaluator:
         parts = [function(windows) for windows in self.windows(expr)]
         self.query.check_time()
         vector = concatenate(parts, len(self.steps_ms)).occupied()
-        if keep_name:
-            return vector
+        return vector if keep_name else self.unnamed_ranges(vector)
+
+    def unnamed_ranges(self, vector: Vector) -> Vector:
+        """The result of a function over ranges without its metric names, which must tell no two series apart."""
         vector = drop_names(vector, self.delayed)
         return vector if self.delayed else reject_same_labelsets(vector)
 

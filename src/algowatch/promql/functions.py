@@ -11,9 +11,9 @@ import numpy as np
 from algowatch.errors import NotSupportedError
 from algowatch.model.labels import EMPTY, METRIC_NAME, Labels, Matcher
 from algowatch.promql import dates, histograms, info, label_functions, ordering, over_time, rate
+from algowatch.promql.extended import anchored_rate
 from algowatch.promql.nodes import Call, Expr, MatrixSelector, Paren, VectorSelector
 from algowatch.promql.vectors import BoolArray, FloatArray, Scalar, Value, Vector, drop_names, single
-from algowatch.promql.windows import Windows
 
 if TYPE_CHECKING:
     from algowatch.promql.evaluate import Evaluator
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 Implementation = Callable[["Evaluator", Call], Value]
 
 _COUNTER_SUFFIXES = ("_total", "_sum", "_count", "_bucket")
+
+
+def unwrapped(expr: Expr) -> Expr:
+    """The expression without parentheses around it."""
+    while isinstance(expr, Paren):
+        expr = expr.expr
+    return expr
 
 
 def _each(function: Callable[[FloatArray], FloatArray]) -> Implementation:
@@ -46,16 +53,22 @@ def _over(function: over_time.Function, *, keep_name: bool = False) -> Implement
     return implementation
 
 
-def _counter(function: over_time.Function) -> Implementation:
-    """rate and increase: as `_over`, and an info about metrics whose name is not a counter's."""
+def _rate(*, counter: bool, per_second: bool) -> Implementation:
+    """rate, increase and delta; an info where a counter's function meets a metric whose name is not a counter's."""
 
     def implementation(evaluator: Evaluator, call: Call) -> Value:
-        def noted(windows: Windows) -> Vector:
-            vector = function(windows)
+        ranges = unwrapped(call.args[0])
+        selector = ranges.selector if isinstance(ranges, MatrixSelector) else None
+        if isinstance(ranges, MatrixSelector) and ranges.selector.smoothed:
+            vector = evaluator.smoothed_rates(ranges, counter=counter, per_second=per_second)
+        else:
+            function = anchored_rate if selector is not None and selector.anchored else rate.extrapolated
+            vector = evaluator.over_windows(
+                ranges, lambda windows: function(windows, counter=counter, per_second=per_second), keep_name=True
+            )
+        if counter:
             _note_non_counters(evaluator, vector, call.args[0])
-            return vector
-
-        return evaluator.over_windows(call.args[0], noted)
+        return evaluator.unnamed_ranges(vector)
 
     return implementation
 
@@ -127,9 +140,7 @@ def _of_two(choose: Callable[[FloatArray, FloatArray], FloatArray]) -> Implement
 
 def _timestamp(evaluator: Evaluator, call: Call) -> Value:
     """Of a plain selector the times of the samples themselves; of anything else the time of evaluation."""
-    inner = call.args[0]
-    while isinstance(inner, Paren):
-        inner = inner.expr
+    inner = unwrapped(call.args[0])
     if isinstance(inner, VectorSelector):
         vector, times = evaluator.instant(inner)
         return _unnamed(evaluator, replace(vector, values=times))
@@ -155,6 +166,7 @@ def _where_none(vector: Vector, expr: Expr, steps: int) -> Vector:
 def _labels_asked_for(expr: Expr) -> Labels:
     """The labels that a selector demands by equality, each exactly once."""
     matchers: tuple[Matcher, ...] = ()
+    expr = unwrapped(expr)
     if isinstance(expr, VectorSelector):
         matchers = expr.matchers
     elif isinstance(expr, MatrixSelector):
@@ -209,7 +221,7 @@ FUNCTIONS: dict[str, Implementation] = {
     "cosh": _each(np.cosh),
     "count_over_time": _over(over_time.count),
     "deg": _each(lambda values: values * 180 / np.pi),
-    "delta": _over(lambda windows: rate.extrapolated(windows, counter=False, per_second=False)),
+    "delta": _rate(counter=False, per_second=False),
     "deriv": _over(over_time.slope),
     "double_exponential_smoothing": _smoothing,
     "end": _constant(lambda evaluator: evaluator.query.span.end_ms / 1000),
@@ -217,7 +229,7 @@ FUNCTIONS: dict[str, Implementation] = {
     "first_over_time": _over(over_time.first, keep_name=True),
     "floor": _each(np.floor),
     "idelta": _over(lambda windows: rate.instant(windows, counter=False)),
-    "increase": _counter(lambda windows: rate.extrapolated(windows, counter=True, per_second=False)),
+    "increase": _rate(counter=True, per_second=False),
     "info": info.info,
     "irate": _over(lambda windows: rate.instant(windows, counter=True)),
     "label_join": label_functions.label_join,
@@ -237,7 +249,7 @@ FUNCTIONS: dict[str, Implementation] = {
     "quantile_over_time": _quantile_over_time,
     "rad": _each(lambda values: values * np.pi / 180),
     "range": _constant(lambda evaluator: (evaluator.query.span.end_ms - evaluator.query.span.start_ms) / 1000),
-    "rate": _counter(lambda windows: rate.extrapolated(windows, counter=True, per_second=True)),
+    "rate": _rate(counter=True, per_second=True),
     "resets": _over(over_time.resets),
     "round": _round,
     "scalar": _scalar,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -160,19 +161,43 @@ def between(matrix: SeriesMatrix, after_ms: int, until_ms: int) -> SeriesMatrix:
     return SeriesMatrix(matrix.labels, matrix.timestamps_ms[left:right], matrix.values[:, left:right], present)
 
 
-def make_windows(matrix: SeriesMatrix, starts_ms: IntArray, ends_ms: IntArray, unnamed: BoolArray | None = None) -> Windows:
-    """The windows (start, end] over samples that hold no staleness markers."""
-    times = matrix.timestamps_ms
-    lo = np.searchsorted(times, starts_ms, side="right")
-    hi = np.maximum(lo, np.searchsorted(times, ends_ms, side="right"))
-    present = matrix.present
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """The samples of some series, each series' own without gaps between them.
+
+    values: float64 [series, samples]; times_ms: int64 [series or 1, samples]. seen: where series lack samples, how many each
+    has up to a column of the shared timestamps, int64 [series, columns + 1]; else None.
+    """
+
+    labels: Sequence[Labels]
+    values: FloatArray
+    times_ms: IntArray
+    shared_ms: IntArray
+    seen: IntArray | None
+
+    def columns(self, at_ms: IntArray, side: Literal["left", "right"]) -> IntArray:
+        """How many samples lie before some times (side left) or up to them (right): int64 [series or 1, times]."""
+        found = np.searchsorted(self.shared_ms, at_ms, side=side)
+        return found[np.newaxis, :] if self.seen is None else self.seen[:, found]
+
+
+def pack(matrix: SeriesMatrix) -> Samples:
+    """Moves samples together where some are missing; else nothing is copied."""
+    times, present = matrix.timestamps_ms, matrix.present
     if present is None or present.all():
-        rows = (lo[np.newaxis, :], hi[np.newaxis, :])
-        return Windows(matrix.labels, matrix.values, times[np.newaxis, :], *rows, starts_ms, ends_ms, unnamed)
+        return Samples(matrix.labels, matrix.values, times[np.newaxis, :], times, None)
     seen = np.zeros((present.shape[0], present.shape[1] + 1), np.int64)
     np.cumsum(present, axis=1, out=seen[:, 1:])
     values, packed_times = _move_left(matrix.values, times, present, seen)
-    return Windows(matrix.labels, values, packed_times, seen[:, lo], seen[:, hi], starts_ms, ends_ms, unnamed)
+    return Samples(matrix.labels, values, packed_times, times, seen)
+
+
+def make_windows(matrix: SeriesMatrix, starts_ms: IntArray, ends_ms: IntArray, unnamed: BoolArray | None = None) -> Windows:
+    """The windows (start, end] over samples that hold no staleness markers."""
+    samples = pack(matrix)
+    lo = samples.columns(starts_ms, "right")
+    hi = np.maximum(lo, samples.columns(ends_ms, "right"))
+    return Windows(samples.labels, samples.values, samples.times_ms, lo, hi, starts_ms, ends_ms, unnamed)
 
 
 def _move_left(values: FloatArray, times: IntArray, present: BoolArray, seen: IntArray) -> tuple[FloatArray, IntArray]:
