@@ -201,7 +201,7 @@ class Keeper:
         with self._database.write_lock:
             with self._database.transaction() as connection:
                 for refs, blocks in batch:
-                    connection.executemany("DELETE FROM chunks WHERE id = ?", [(ref.id,) for ref in refs])
+                    _delete_chunks(connection, refs)
                     for block in blocks:
                         key = block.timestamps_ms.tobytes()
                         number = merged.get(key) or made.get(key)
@@ -278,3 +278,11 @@ class Keeper:
     def _checkpoint(self) -> None:
         if self._database.wal_bytes() >= _WAL_BYTES:
             self._database.checkpoint()
+
+
+def _delete_chunks(connection: sqlite3.Connection, refs: Sequence[ChunkRef]) -> None:
+    connection.executemany(
+        "UPDATE blocks SET samples = samples - (SELECT samples FROM chunks WHERE id = ?) WHERE id = ?",
+        [(ref.id, ref.block) for ref in refs],
+    )
+    connection.executemany("DELETE FROM chunks WHERE id = ?", [(ref.id,) for ref in refs])

@@ -46,6 +46,7 @@ class Registry:
         self.index = SeriesIndex()
         self.streams: dict[str, StreamHead] = {}
         self._open_shards: dict[tuple[int, str], tuple[int, int]] = {}
+        self._writers: dict[int, int] = {}
         self._layouts: dict[bytes, int] = {}
         self._records: dict[int, LayoutRecord] = {}
         self._next = {"streams": 1, "shards": 1, "series": 1, "layouts": 1}
@@ -58,6 +59,7 @@ class Registry:
             shard: (stream, family) for shard, family, stream in connection.execute("SELECT id, family, stream FROM shards")
         }
         sizes = dict(connection.execute("SELECT shard, count(*) FROM series GROUP BY shard").fetchall())
+        self._writers = {shard: stream for shard, (stream, _) in owners.items()}
         for shard, owner in owners.items():
             self._open_shards[owner] = (shard, sizes.get(shard, 0))
         self.index.add(
@@ -67,6 +69,10 @@ class Registry:
         for table, last in connection.execute("SELECT name, seq FROM sqlite_sequence"):
             if table in self._next:
                 self._next[table] = last + 1
+
+    def first_writer(self, series: int) -> int:
+        """The stream that wrote a series first."""
+        return self._writers[self.index.shards_of([series])[0]]
 
     def stream(self, name: str, pending: Pending) -> StreamHead:
         known = self.streams.get(name) or pending.streams.get(name)
@@ -129,6 +135,7 @@ class Registry:
         """Take over what a committed transaction has added."""
         self.streams.update(pending.streams)
         self._open_shards.update(pending.shards)
+        self._writers.update((shard, stream) for shard, _, stream in pending.new_shards)
         self.index.add((number, labels, shard) for labels, (number, shard) in pending.series.items())
         if len(self._layouts) > _REMEMBERED_LAYOUTS:
             self._layouts.clear()

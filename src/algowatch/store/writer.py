@@ -144,15 +144,18 @@ class Writer:
         return dict(rows)
 
     def _leave_out_stored(self, rows: dict[tuple[str, int], dict[Labels, float]], outcome: AppendOutcome) -> None:
-        """Take away the samples that are stored already; only rows not newer than their stream's last need a look."""
+        """Take away the samples that are stored already.
+
+        Only rows that are not newer than their stream's last need a look, and series that another stream wrote first.
+        """
         old: defaultdict[int, list[tuple[int, tuple[str, int], Labels]]] = defaultdict(list)
         for (name, timestamp_ms), row in rows.items():
             head = self._registry.streams.get(name)
-            if head is None or timestamp_ms > head.last_ms:
-                continue
             for labels in row:
                 series = self._registry.index.id_of(labels)
-                if series is not None:
+                if series is None:
+                    continue
+                if head is None or timestamp_ms <= head.last_ms or self._registry.first_writer(series) != head.id:
                     old[series].append((timestamp_ms, (name, timestamp_ms), labels))
         if not old:
             return
