@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ def start(
     port: int = 0,
     host: str = "127.0.0.1",
     labels: Mapping[str, str] | None = None,
+    alerts: str | Callable[..., None] | Sequence[str | Callable[..., None]] | None = None,
     logs: Iterable[str | Path] = (),
     strict: bool = False,
     host_metrics: bool = True,
@@ -34,6 +35,8 @@ def start(
         profile:         which trading system this is: ibkr, portfolio, intents, crypto, options, or nothing special.
         port:            a wished port; taken, a free one is used and logged.
         labels:          put on every series of this bot, such as {"desk": "vol"}.
+        alerts:          addresses of webhooks (or callables) for alerts while no engine answers; without it,
+                         $ALGOWATCH_WEBHOOK_URL.
         logs:            log files that the engine may read.
         strict:          raise for wrong use, in tests; in production wrong use is counted and logged.
         max_series:      bound per family.
@@ -49,6 +52,7 @@ def start(
             host=host,
             labels=dict(labels) if isinstance(labels, Mapping) else {},
             logs=tuple(str(path) for path in logs),
+            alerts=alerts,
             strict=strict,
             host_metrics=host_metrics,
             max_series=max_series,

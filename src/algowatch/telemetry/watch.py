@@ -23,12 +23,22 @@ from typing import Any, cast
 from algowatch.catalog.families import BASE, PROFILES, Family, FamilyType, family
 from algowatch.errors import UsageError
 from algowatch.model.labels import is_legacy_label_name, is_legacy_metric_name
-from algowatch.telemetry import exposition, groups, trading
+from algowatch.telemetry import delivery, exposition, groups, trading
+from algowatch.telemetry.alerts import AlertOptions, Alerts
 from algowatch.telemetry.faults import Faults
 from algowatch.telemetry.recorders import Counter, Gauge, Histogram, Recorder
-from algowatch.telemetry.registration import BotRecord, own_process_started, register, state_directory, unregister
+from algowatch.telemetry.registration import (
+    BotRecord,
+    file_name,
+    own_process_started,
+    read_engine,
+    register,
+    state_directory,
+    unregister,
+)
 from algowatch.telemetry.registry import MAX_SERIES, Registry, Samples
 from algowatch.telemetry.server import LOOPBACK, Handler, Request, Response, Server, ServerOptions
+from algowatch.telemetry.spool import Spool, spool_directory
 
 logger = logging.getLogger("algowatch")
 
@@ -43,6 +53,7 @@ class WatchOptions:
     labels:     put on every series of this bot by whoever scrapes it (they travel in the registration file).
     logs:       paths of log files, for the engine's log reader.
     max_series: per family.
+    alerts:     where alerts go when no engine answers: http(s) addresses or callables; None: what the environment says.
     discover:   False serves nothing and registers nowhere: for tests.
     """
 
@@ -57,6 +68,8 @@ class WatchOptions:
     max_series: int = MAX_SERIES
     state: Path | None = None
     discover: bool = True
+    alerts: Any = None
+    alert_options: AlertOptions = field(default_factory=AlertOptions)
 
 
 class Watch:
@@ -86,6 +99,14 @@ class Watch:
         self._host: Any = None
         self._lock = RLock()
         registry.collectors.append(self._about)
+        self.alerts = Alerts(
+            options.alert_options,
+            self._alert_identity,
+            self._engine_url,
+            delivery.post_to_engine,
+            self._channels(),
+            self.faults,
+        )
 
     # Life
 
@@ -97,10 +118,17 @@ class Watch:
                     self._attempt("host metrics", self._collect_host)
                 self._attempt("the metrics server", self._serve)
                 self._attempt("the registration file", self._register)
+                if self._record is not None:
+                    self.alerts.use_spool(Spool(spool_directory(self._state()) / (file_name(self.instance) + "l")))
+                self.alerts.start()
         return self
 
     def stop(self) -> None:
-        """Stop serving and take the registration back; recording goes on working and reaches nobody. Never raises."""
+        """Stop serving and take the registration back; recording goes on working and reaches nobody. Never raises.
+
+        Alerts that are on their way are given two seconds.
+        """
+        self.alerts.stop()
         with self._lock:
             if self._record is not None:
                 unregister(self._record)
@@ -161,8 +189,25 @@ class Watch:
         wanted = BotRecord(
             options.name, self._server.address, os.getpid(), options.profile, own_process_started(), options.logs, labels
         )
-        self._record = register(wanted, options.state or state_directory())
+        self._record = register(wanted, self._state())
         self.instance = self._record.instance
+
+    def _state(self) -> Path:
+        return self.options.state or state_directory()
+
+    def _engine_url(self) -> str | None:
+        engine = read_engine(self._state())
+        return engine.url if engine else None
+
+    def _alert_identity(self) -> dict[str, str]:
+        return {**{str(name): str(value) for name, value in self.options.labels.items()}, "instance": self.instance}
+
+    def _channels(self) -> list[delivery.Channel]:
+        try:
+            return delivery.configured_channels(self.options.alerts, os.environ)
+        except ValueError as error:
+            self.faults.note("start", f"bot {self.options.name!r}", str(error))
+            return []
 
     def _target_labels(self) -> Iterator[tuple[str, str]]:
         for name, value in self.options.labels.items():
@@ -194,6 +239,7 @@ class Watch:
         self.registry.reset()
         self.broker.reset()
         self.market_data.reset()
+        self.alerts.after_fork_in_child()
         if self._host is not None:
             self._host.restart()
 
@@ -211,6 +257,7 @@ class Watch:
         yield family("algowatch_bot_info"), [((self.options.profile, VERSION), 1.0)]
         errors: Samples = [((reason,), float(count)) for reason, count in sorted(self.faults.counts.items())]
         yield family("algowatch_telemetry_errors_total"), errors
+        yield family("algowatch_alerts_dropped_total"), [((), float(self.alerts.dropped))]
 
     def exposition(self, form: exposition.Format = "text") -> bytes:
         """What /metrics answers, without the server."""
