@@ -1,7 +1,8 @@
-"""What every room's tests share: programs of the standard stack are skipped visibly, or demanded in CI."""
+"""What every room's tests share: a test that needs a missing program (or Python module) is skipped visibly, or fails in CI."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 
@@ -11,7 +12,7 @@ import pytest
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("peer"):
         for name in marker.args:
-            if shutil.which(name) is None:
+            if shutil.which(name) is None and importlib.util.find_spec(name) is None:
                 missing_peer(name)
 
 
