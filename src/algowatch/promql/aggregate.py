@@ -64,8 +64,9 @@ def _group(values: FloatArray, present: BoolArray | None, count: FloatArray) -> 
 
 
 def _stdvar(values: FloatArray, present: BoolArray | None, count: FloatArray) -> FloatArray:
-    mean = _avg(values, present, count)
-    squares = np.square(values - mean)
+    origin = values[:1] if present is None else np.take_along_axis(values, present.argmax(axis=0)[np.newaxis], axis=0)
+    distances = values - origin  # equal values have a variance of exactly 0
+    squares = np.square(distances - _avg(distances, present, count))
     return _sums(_filled(squares, present, 0.0)) / count
 
 

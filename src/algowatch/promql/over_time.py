@@ -146,8 +146,9 @@ def deviation(windows: Windows) -> Vector:
 
 def _variance(cube: Cube) -> FloatArray:
     counts = cube.inside.sum(axis=2)
-    mean = _sum_last(cube.filled(0.0)) / counts
-    squares = np.square(cube.values - mean[:, :, np.newaxis])
+    distances = cube.filled(0.0) - cube.values[:, :, :1]  # equal values have a variance of exactly 0
+    mean = _sum_last(distances if cube.whole else np.where(cube.inside, distances, 0.0)) / counts
+    squares = np.square(distances - mean[:, :, np.newaxis])
     return np.asarray(_sum_last(squares if cube.whole else np.where(cube.inside, squares, 0.0)) / counts)
 
 
