@@ -30,49 +30,55 @@ MAX_LINE = 100
 _INDENT = "  "
 _DEEPEST_INDENT = 100
 """So that a chain of thousands of operators is not drowned in blanks."""
-_LARGE = 1e21
+_SMALL, _LARGE = 1e-4, 1e6
+"""Numbers outside are written with an exponent."""
 
 
 def to_text(expr: Expr) -> str:
     """One line that parses to the same tree."""
+    return _text(expr, False)
+
+
+def _text(expr: Expr, sort: bool) -> str:
+    """sort: matchers by name, as Prometheus prints them."""
     match expr:
         case NumberLiteral():
             return _number(expr)
         case StringLiteral():
             return go_quote(expr.value)
         case VectorSelector():
-            return _selector(expr) + _modifiers(expr.offset, expr.at) + _extension(expr)
+            return _selector(expr, sort) + _modifiers(expr.offset, expr.at) + _extension(expr)
         case MatrixSelector():
             selector = expr.selector
             brackets = f"[{_duration(expr.range)}]"
-            return _selector(selector) + brackets + _modifiers(selector.offset, selector.at) + _extension(selector)
+            return _selector(selector, sort) + brackets + _modifiers(selector.offset, selector.at) + _extension(selector)
         case Subquery():
-            return to_text(expr.expr) + _subquery_suffix(expr)
+            return _text(expr.expr, sort) + _subquery_suffix(expr)
         case Paren():
-            return f"({to_text(expr.expr)})"
+            return f"({_text(expr.expr, sort)})"
         case Unary():
-            return f"{expr.op}{to_text(expr.expr)}"
+            return f"{expr.op}{_text(expr.expr, sort)}"
         case Binary():
-            return "".join(_binary_parts(expr))
+            return "".join(_binary_parts(expr, sort))
         case Aggregate():
             inner = [expr.expr] if expr.param is None else [expr.param, expr.expr]
-            return f"{_aggregate_head(expr)}({', '.join(map(to_text, inner))})"
+            return f"{_aggregate_head(expr)}({', '.join(_text(each, sort) for each in inner)})"
         case Call():
-            return f"{expr.func}({', '.join(map(to_text, expr.args))})"
+            return f"{expr.func}({', '.join(_text(each, sort) for each in expr.args)})"
 
 
-def _binary_parts(expr: Binary) -> Iterator[str]:
+def _binary_parts(expr: Binary, sort: bool) -> Iterator[str]:
     first, chain = left_spine(expr)
-    text = to_text(first)
+    text = _text(first, sort)
     if chain[0].op == "^":
         text = text.removeprefix("+")
     yield text
     for node in chain:
-        yield f" {_operator(node)} {to_text(node.rhs)}"
+        yield f" {_operator(node)} {_text(node.rhs, sort)}"
 
 
 def pretty(expr: Expr) -> str:
-    """Split wherever a line would be longer than 100 characters; two blanks more for each level."""
+    """Split wherever a line would be longer than 100 characters; two blanks more for each level; matchers sorted."""
     return "\n".join(_lines(expr, 0))
 
 
@@ -80,7 +86,7 @@ def _lines(expr: Expr, level: int) -> list[str]:
     indent = _INDENT * min(level, _DEEPEST_INDENT)
     if isinstance(expr, Binary):
         return _binary_lines(expr, level)
-    text = to_text(expr)
+    text = _text(expr, True)
     if len(text) <= MAX_LINE:
         return [indent + text]
     match expr:
@@ -114,7 +120,7 @@ def _listed(exprs: list[Expr], level: int) -> list[str]:
 def _binary_lines(expr: Binary, level: int) -> list[str]:
     """A chain from its leftmost operand on: as many operators as fit into a line, then each on a line of its own."""
     first, chain = left_spine(expr)
-    parts = list(_binary_parts(expr))
+    parts = list(_binary_parts(expr, True))
     fitting, text = 0, parts[0]
     while fitting < len(chain) and len(text) + len(parts[fitting + 1]) <= MAX_LINE:
         fitting += 1
@@ -163,9 +169,10 @@ def _aggregate_head(expr: Aggregate) -> str:
     return f"{expr.op} by ({_labels(expr.grouping)}) " if expr.grouping else expr.op
 
 
-def _selector(expr: VectorSelector) -> str:
+def _selector(expr: VectorSelector, sort: bool) -> str:
     outside = bool(expr.name) and is_legacy_metric_name(expr.name) and not _reserved(expr.name)
     inner = [_matcher(matcher) for matcher in expr.matchers[1 if expr.name else 0 :]]
+    inner = sorted(inner) if sort else inner
     if expr.name and not outside:
         inner.insert(0, go_quote(expr.name))
     name = expr.name if outside else ""
@@ -242,7 +249,7 @@ def _duration_expr(operand: float | DurationExpr, minimum: int) -> str:
 
 def _number(expr: NumberLiteral) -> str:
     milliseconds = expr.value * 1000
-    if expr.is_duration and abs(milliseconds) < _LARGE and milliseconds == int(milliseconds):
+    if expr.is_duration and milliseconds == int(milliseconds):
         return format_duration(int(milliseconds))
     return _float(expr.value)
 
@@ -253,8 +260,7 @@ def _float(value: float) -> str:
         return "NaN"
     if value in (float("inf"), float("-inf")):
         return "+Inf" if value > 0 else "-Inf"
-    text = repr(value)
-    if 1e-4 <= abs(value) < _LARGE or value == 0:
-        text = format(Decimal(text), "f")
-        return text.removesuffix(".0")
-    return text
+    digits = len(Decimal(repr(value)).normalize().as_tuple().digits)
+    if value != 0 and not _SMALL <= abs(value) < _LARGE:
+        return f"{value:.{digits - 1}e}"
+    return format(Decimal(repr(value)), "f").removesuffix(".0")
