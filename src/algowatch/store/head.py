@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Columns = slice | TimeVector
 
 _FIRST_ROWS = 8
+_FULL_BYTES = 1 << 20  # a buffer of this size is not copied into a larger one: the stream goes on in another
 
 
 class LayoutRecord:
@@ -118,6 +119,10 @@ class StreamHead:
         last = self.segments[-1] if self.segments else None
         if last is None or last.layout is not layout or last.timestamps_ms[last.count - 1] >= timestamp_ms:
             last = Segment(number, layout)
+            last.append(seq, timestamp_ms, values)
+            self.segments = (*self.segments, last)
+        elif last.full() and last.values.nbytes >= _FULL_BYTES:
+            last = Segment(number, layout, len(last.seqs))
             last.append(seq, timestamp_ms, values)
             self.segments = (*self.segments, last)
         elif last.full():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -52,20 +53,19 @@ class Registry:
         self._next = {"streams": 1, "shards": 1, "series": 1, "layouts": 1}
 
     def load(self, connection: sqlite3.Connection) -> None:
+        """Read what the tables have; called again, what they have got since."""
         for stream, name in connection.execute("SELECT id, name FROM streams"):
-            self.streams[name] = StreamHead(stream, name, -(2**63))
+            self.streams.setdefault(name, StreamHead(stream, name, -(2**63)))
             self._next["streams"] = max(self._next["streams"], stream + 1)
-        owners = {
-            shard: (stream, family) for shard, family, stream in connection.execute("SELECT id, family, stream FROM shards")
-        }
-        sizes = dict(connection.execute("SELECT shard, count(*) FROM series GROUP BY shard").fetchall())
-        self._writers = {shard: stream for shard, (stream, _) in owners.items()}
+        shards = connection.execute("SELECT id, stream, family FROM shards WHERE id >= ? ORDER BY id", (self._next["shards"],))
+        owners = {shard: (stream, family) for shard, stream, family in shards}
+        self._writers.update((shard, stream) for shard, (stream, _) in owners.items())
+        series = connection.execute("SELECT id, shard, labels FROM series WHERE id >= ? ORDER BY id", (self._next["series"],))
+        entries = [(number, _labels_of(text), shard) for number, shard, text in series]
+        sizes = Counter(shard for _, _, shard in entries)
         for shard, owner in owners.items():
-            self._open_shards[owner] = (shard, sizes.get(shard, 0))
-        self.index.add(
-            (series, _labels_of(text), shard)
-            for series, shard, text in connection.execute("SELECT id, shard, labels FROM series ORDER BY id")
-        )
+            self._open_shards[owner] = (shard, sizes[shard])
+        self.index.add(entries)
         for table, last in connection.execute("SELECT name, seq FROM sqlite_sequence"):
             if table in self._next:
                 self._next[table] = last + 1
