@@ -42,6 +42,7 @@ _SHORT_TRANSACTION_BYTES = 256 << 10
 _SHORT_TRANSACTION_CHUNKS = 64
 _WAL_BYTES = 4 << 20
 _VACUUM_PAGES = 256
+_LAYOUTS_BETWEEN_SWEEPS = 2000
 
 
 class _Block(NamedTuple):
@@ -324,6 +325,7 @@ class Keeper:
                 connection.executemany("DELETE FROM layouts WHERE id = ?", unused)
                 connection.executemany("DELETE FROM series WHERE id = ?", [(series,) for series in gone])
             self._registry.index.remove(gone)
+            self._registry.new_layouts = 0
             self.forget_layouts()
 
     def _checkpoint(self) -> None:

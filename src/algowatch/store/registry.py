@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SHARD_SERIES = 128
 _REMEMBERED_LAYOUTS = 4096
+_REMEMBERED_SERIES = 500_000
 
 
 @dataclass(slots=True)
@@ -50,6 +51,8 @@ class Registry:
         self._writers: dict[int, int] = {}
         self._layouts: dict[bytes, int] = {}
         self._records: dict[int, LayoutRecord] = {}
+        self._recorded_series = 0
+        self.new_layouts = 0
         self._next = {"streams": 1, "shards": 1, "series": 1, "layouts": 1}
 
     def load(self, connection: sqlite3.Connection) -> None:
@@ -140,6 +143,7 @@ class Registry:
         if len(self._layouts) > _REMEMBERED_LAYOUTS:
             self._layouts.clear()
         self._layouts.update(pending.layouts)
+        self.new_layouts += len(pending.layouts)
         self._next["streams"] += len(pending.streams)
         self._next["shards"] += len(pending.new_shards)
         self._next["series"] += len(pending.series)
@@ -148,8 +152,10 @@ class Registry:
         """The layout as rows use it; its series must be committed."""
         known = self._records.get(layout)
         if known is None:
-            if len(self._records) > _REMEMBERED_LAYOUTS:
+            if self._recorded_series > _REMEMBERED_SERIES:
                 self._records.clear()
+                self._recorded_series = 0
+            self._recorded_series += len(ids)
             known = LayoutRecord(layout, ids, np.array(self.index.shards_of(ids.tolist()), np.int64))
             self._records[layout] = known
         return known
@@ -160,6 +166,7 @@ class Registry:
     def forget_layouts(self) -> None:
         self._layouts.clear()
         self._records.clear()
+        self._recorded_series = 0
 
 
 def read_layout(connection: sqlite3.Connection, layout: int) -> TimeVector:
