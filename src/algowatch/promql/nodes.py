@@ -1,10 +1,14 @@
 """The syntax tree of a PromQL expression: frozen, hashable, with the span of source text that each node came from.
 
 Spans are offsets in characters, end exclusive; they do not count when two trees are compared.
+
+A tree nests at most as deep as the parser allows, except along `Binary.lhs`: `a + a + …` leans left as far as the text is
+long. Whoever walks a tree follows `lhs` with a loop (`left_spine`), not by recursion.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -35,12 +39,20 @@ At = int | Literal["start", "end"]
 """The `@` modifier: milliseconds, or the start or end of the query."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NumberLiteral:
+    """Two are equal if they are the same number: NaN equals NaN, and 0 is not -0."""
+
     value: float
     span: Span = field(default=NO_SPAN, compare=False)
     is_duration: bool = field(default=False, compare=False)
     """Written as a duration (`5m`); matters only to the printer."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NumberLiteral) and repr(self.value) == repr(other.value)
+
+    def __hash__(self) -> int:
+        return hash(repr(self.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +127,12 @@ class VectorMatching:
     fill_rhs: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Binary:
-    """op: + - * / % ^ atan2, == != < > <= >=, the trim operators </ >/, and or unless."""
+    """op: + - * / % ^ atan2, == != < > <= >=, the trim operators </ >/, and or unless.
+
+    Comparing and hashing follow the left operands with a loop, so that a long chain does not exhaust the stack.
+    """
 
     op: str
     lhs: Expr
@@ -127,6 +142,16 @@ class Binary:
     """None where a side is a scalar."""
     span: Span = field(default=NO_SPAN, compare=False)
     op_span: Span = field(default=NO_SPAN, compare=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Binary) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[Hashable, ...]:
+        first, chain = left_spine(self)
+        return (first, *((node.op, node.rhs, node.return_bool, node.matching) for node in chain))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +176,16 @@ class Call:
 
 
 Expr = NumberLiteral | StringLiteral | VectorSelector | MatrixSelector | Subquery | Paren | Unary | Binary | Aggregate | Call
+
+
+def left_spine(expr: Expr) -> tuple[Expr, list[Binary]]:
+    """The leftmost operand of a chain of binary operators, and the operators from the innermost to `expr` itself.
+
+    An expression that is not a Binary is its own leftmost operand, with no operators.
+    """
+    chain: list[Binary] = []
+    while isinstance(expr, Binary):
+        chain.append(expr)
+        expr = expr.lhs
+    chain.reverse()
+    return expr, chain
