@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -110,16 +108,14 @@ def test_every_family_of_the_catalogue_is_exported_except_the_engines_own():
 
 def test_a_published_name_repeats_its_canonical_family():
     watch = bare(profile="options")
-    watch.exposure.capital.set(5.0, currency="USD")
+    watch.exposure.capital_total.set(5.0, currency="USD")
     assert b'\ntrading_capital_total{currency="USD"} 5.0\n' in watch.exposition()
     assert b"trading_capital_total" not in bare().exposition()
 
 
 @pytest.mark.peer("promtool")
 def test_promtool_finds_nothing_to_say():
-    done = subprocess.run(
-        ["promtool", "check", "metrics"], input=everything().exposition(), capture_output=True, check=False
-    )
+    done = subprocess.run(["promtool", "check", "metrics"], input=everything().exposition(), capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 

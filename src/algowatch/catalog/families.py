@@ -189,7 +189,7 @@ def _exposure() -> Iterator[Family]:
         "trading_gross_exposure", "gauge", "Long plus short market value: what a gap can touch", money, "exposure.gross"
     )
     yield Family("trading_net_exposure", "gauge", "Long minus short market value: the bet on direction", money, "exposure.net")
-    yield Family("trading_capital", "gauge", "Equity of the account", ("currency",), "exposure.capital")
+    yield Family("trading_capital", "gauge", "Equity of the account", ("currency",), "exposure.capital_total")
     yield Family(
         "trading_capital_total",
         "gauge",

@@ -439,7 +439,7 @@ class ExposureGroup:
         """Long plus short market value: what a gap can touch."""
         self.net = registry.declare(recorded_as("exposure.net"), GaugeByStrategyCurrency)
         """Long minus short market value: the bet on direction."""
-        self.capital = registry.declare(recorded_as("exposure.capital"), GaugeByCurrency)
+        self.capital_total = registry.declare(recorded_as("exposure.capital_total"), GaugeByCurrency)
         """Equity of the account."""
         self.capital_used = registry.declare(recorded_as("exposure.capital_used"), GaugeByCurrency)
         """Capital bound in positions and margin."""

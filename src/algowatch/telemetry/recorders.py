@@ -292,8 +292,8 @@ class BoundHistogram:
         except Exception:
             _repair_bound(self._recorder, self._cell, "observe", value, extra, unknown)
 
-    def time(self) -> Timer:
-        return Timer(self.observe, {})
+    def time(self, *extra: Any, **unknown: Any) -> Timer:
+        return Timer(self.observe, unknown)
 
 
 def _repair_bound(
