@@ -159,7 +159,11 @@ def _pnl() -> Iterator[Family]:
     yield Family("trading_daily_pnl", "gauge", "Profit and loss since the trading day began", money, "pnl.daily")
     yield Family("trading_realized_pnl", "gauge", "Profit and loss of closed positions", money, "pnl.realized")
     yield Family(
-        "trading_unrealized_pnl", "gauge", "Profit and loss of open positions at current prices", money, "pnl.unrealized"
+        "trading_unrealized_pnl",
+        "gauge",
+        "Profit and loss of open positions at current prices",
+        ("strategy", "symbol", "currency"),
+        "pnl.unrealized",
     )
     yield Family(
         "trading_daily_pnl_ratio",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,28 @@ class Database:
         self.write_lock = threading.RLock()
         self.commit_lock = threading.Lock()
         self.on_rollback: Callable[[], None] = lambda: None
+        self._urgent = 0
+        self._count_lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def urgent(self) -> Iterator[None]:
+        """Hold the write lock, before housekeeping that waits for it too."""
+        with self._count_lock:
+            self._urgent += 1
+        self.write_lock.acquire()
+        with self._count_lock:
+            self._urgent -= 1
+        try:
+            yield
+        finally:
+            self.write_lock.release()
+
+    def give_way(self) -> None:
+        """Let those in a hurry go first: locks are not fair, and housekeeping would take them again at once."""
+        tries = 0
+        while self._urgent > 0 and tries < 100:
+            time.sleep(0.0002)
+            tries += 1
 
     @contextlib.contextmanager
     def transaction(self, on_commit: Callable[[], None] | None = None) -> Iterator[sqlite3.Connection]:

@@ -107,6 +107,7 @@ class Keeper:
         blocks = encode_blocks(pieces)
         sealed_seq = max(seqs)
         pending = Pending()
+        self._database.give_way()
         with self._database.write_lock:
             with self._database.transaction(on_commit=lambda: stream.drop_sealed(sealed_seq)) as connection:
                 for block in blocks:
@@ -119,6 +120,7 @@ class Keeper:
         """A few at a time; a row that outlives a crash is deleted when the store is opened again."""
         while self._sealed_rows:
             batch = self._sealed_rows[-16:]
+            self._database.give_way()
             with self._database.transaction() as connection:
                 connection.executemany("DELETE FROM rows WHERE seq = ?", [(seq,) for seq in batch])
             del self._sealed_rows[-16:]
@@ -198,6 +200,7 @@ class Keeper:
         """One short transaction. `merged`: timestamps → the new block that has them, for the whole merge."""
         pending = Pending()
         made: dict[bytes, int] = {}
+        self._database.give_way()
         with self._database.write_lock:
             with self._database.transaction() as connection:
                 for refs, blocks in batch:
@@ -248,6 +251,7 @@ class Keeper:
             with self._database.reader() as connection:
                 chunks = connection.execute("SELECT id FROM chunks WHERE block = ?", (block,)).fetchall()
             for first in range(0, len(chunks), _SHORT_TRANSACTION_CHUNKS):
+                self._database.give_way()
                 with self._database.transaction() as connection:
                     connection.executemany("DELETE FROM chunks WHERE id = ?", chunks[first : first + _SHORT_TRANSACTION_CHUNKS])
             with self._database.transaction() as connection:

@@ -223,5 +223,5 @@ class Store:
             for seq, stream, timestamp_ms, layout, vector in rows:
                 record = self._registry.stored_record(connection, layout)
                 heads[stream].append(seq, seq, timestamp_ms, record, np.frombuffer(vector, "<f8"))
-                next_seq = seq + 1
+                next_seq = max(next_seq, seq + 1)
         return next_seq

@@ -155,6 +155,40 @@ class GaugeByStrategySymbol(Gauge):
             self.repair("subtract", amount, (strategy, symbol), extra, unknown)
 
 
+class GaugeByStrategySymbolCurrency(Gauge):
+    __slots__ = ()
+
+    def set(
+        self, value: float = MISSING, *extra: Never, strategy: str = "", symbol: str = "", currency: str = "", **unknown: Never
+    ) -> None:
+        try:
+            if extra or unknown:
+                raise Unexpected
+            self.cells[strategy, symbol, currency].set(value)
+        except Exception:
+            self.repair("set", value, (strategy, symbol, currency), extra, unknown)
+
+    def inc(
+        self, amount: float = 1, *extra: Never, strategy: str = "", symbol: str = "", currency: str = "", **unknown: Never
+    ) -> None:
+        try:
+            if extra or unknown:
+                raise Unexpected
+            self.cells[strategy, symbol, currency].add(amount)
+        except Exception:
+            self.repair("add", amount, (strategy, symbol, currency), extra, unknown)
+
+    def dec(
+        self, amount: float = 1, *extra: Never, strategy: str = "", symbol: str = "", currency: str = "", **unknown: Never
+    ) -> None:
+        try:
+            if extra or unknown:
+                raise Unexpected
+            self.cells[strategy, symbol, currency].subtract(amount)
+        except Exception:
+            self.repair("subtract", amount, (strategy, symbol, currency), extra, unknown)
+
+
 class GaugeBySwitch(Gauge):
     __slots__ = ()
 
@@ -389,7 +423,7 @@ class PnlGroup:
         """Profit and loss since the trading day began."""
         self.realized = registry.declare(recorded_as("pnl.realized"), GaugeByStrategyCurrency)
         """Profit and loss of closed positions."""
-        self.unrealized = registry.declare(recorded_as("pnl.unrealized"), GaugeByStrategyCurrency)
+        self.unrealized = registry.declare(recorded_as("pnl.unrealized"), GaugeByStrategySymbolCurrency)
         """Profit and loss of open positions at current prices."""
         self.daily_ratio = registry.declare(recorded_as("pnl.daily_ratio"), GaugeByStrategy)
         """Daily profit and loss over the equity at the start of the day; -0.02 is a loss of 2 %."""
