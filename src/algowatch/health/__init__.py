@@ -1,1 +1,5 @@
-"""Checks of a bot's health and their endpoints."""
+"""Whether a bot is alive and ready: checks and the endpoints that tell."""
+
+from algowatch.health.registry import Check, CheckResult, HealthRegistry, attach
+
+__all__ = ["Check", "CheckResult", "HealthRegistry", "attach"]

@@ -13,6 +13,7 @@ class Alert:
 
     starts_at_ms: when the condition began to hold (for a rule with `for`: when it began to fire).
     ends_at_ms:   when it ended or is to be taken as ended; an end in the future keeps it firing until then.
+    active_at_ms: when the rule's expression first gave this alert, before any `for`; 0 where nobody knows.
     """
 
     labels: Labels
@@ -20,6 +21,7 @@ class Alert:
     starts_at_ms: int
     ends_at_ms: int
     generator_url: str = ""
+    active_at_ms: int = 0
 
     @property
     def name(self) -> str:

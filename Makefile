@@ -1,0 +1,50 @@
+# Every target sets up what it needs by itself: Python 3.11, git and make are enough.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup dev demo test check lint types format requirements benchmark screenshots wheel clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
+
+setup: ## Make .venv with the engine
+	@$(PYTHON) bootstrap.py
+
+dev: ## Make .venv with the engine and everything for tests
+	@$(PYTHON) bootstrap.py --dev
+
+demo: setup ## A simulated bot, its history, the page and alerts: open http://127.0.0.1:5174
+	@$(BIN)/algowatch demo $(ARGS)
+
+test: dev check ## All checks and tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+check: dev ## Format, lint, types, room boundaries
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache > .lint-imports.log 2>&1 || { cat .lint-imports.log; rm -f .lint-imports.log; exit 1; }; rm -f .lint-imports.log
+
+format: dev ## Put the code into shape
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+benchmark: dev ## Recording and rendering beside prometheus_client, in one run
+	@$(BIN)/python benchmarks/recording.py
+
+screenshots: dev ## Draw the README's pictures from the running demo
+	@$(BIN)/python tools/screenshots.py
+
+wheel: dev ## Build the wheel into dist/
+	@$(BIN)/python -m hatchling build -t wheel
+
+REQUIRE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	--custom-compile-command 'make requirements'
+
+requirements: ## Renew the pinned, hashed requirement files (needs uv)
+	@$(REQUIRE) --upgrade requirements/build.in -o requirements/build.txt
+	@$(REQUIRE) --upgrade pyproject.toml --extra engine -o requirements/engine.txt
+	@$(REQUIRE) --upgrade pyproject.toml --extra engine --group dev -o requirements/dev.txt
+
+clean: ## Remove .venv and what tools left behind
+	@rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,215 @@
+"""Sending: one lane per channel, each with its own workers, so that a receiver that hangs delays no other.
+
+Within a lane the messages of one group keep their order (firing before resolved); among groups the worst severity goes
+first, and of equals the newest.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from algowatch.errors import DeliveryError
+from algowatch.model.clock import Clock
+from algowatch.model.severity import severity_rank
+from algowatch.notify.outbox import Pending
+from algowatch.senders.channels import Channel
+from algowatch.senders.message import Message, from_json
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOptions:
+    """first_backoff_ms: the wait after the first failure, doubled with each, up to max_backoff_ms; a random part of up to
+                      one half is taken off, so that receivers are not hit by everybody at once.
+    max_retry_after_ms: a service may ask for more patience than max_backoff, up to this.
+    expire_ms:        a message that could not be delivered for so long is given up.
+    capacity:         undelivered messages per lane; past it the least important, oldest is given up.
+    """
+
+    timeout_s: float = 10.0
+    workers: int = 4
+    capacity: int = 5_000
+    first_backoff_ms: int = 1_000
+    max_backoff_ms: int = 300_000
+    max_retry_after_ms: int = 3_600_000
+    expire_ms: int = 24 * 3_600_000
+
+
+@dataclass(slots=True)
+class Item:
+    """A message in a lane, decoded."""
+
+    pending: Pending
+    message: Message
+    sending: bool = False
+
+    @classmethod
+    def of(cls, pending: Pending) -> Item:
+        return cls(pending, from_json(pending.message))
+
+    @property
+    def importance(self) -> tuple[int, int]:
+        return severity_rank(self.message.severity), self.pending.id
+
+
+class LaneQueue:
+    """What waits for one channel. A state machine without threads; not thread-safe by itself."""
+
+    def __init__(self, options: LaneOptions, jitter: random.Random) -> None:
+        self._options = options
+        self._jitter = jitter
+        self._groups: dict[str, deque[Item]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def put(self, pending: Pending) -> Item | None:
+        """Add a message; returns one that has to be given up for it, where the lane is full."""
+        item = Item.of(pending)
+        self._groups.setdefault(pending.group_key, deque()).append(item)
+        self._count += 1
+        if self._count <= self._options.capacity:
+            return None
+        victim = min(self.waiting(), key=lambda other: other.importance)
+        self._remove(victim)
+        return victim
+
+    def waiting(self) -> list[Item]:
+        return [item for group in self._groups.values() for item in group if not item.sending]
+
+    def take(self, now_ms: int) -> Item | None:
+        """The most important message that is due; it stays in the lane until `delivered`, `failed` or `give_up`."""
+        heads = (group[0] for group in self._groups.values())
+        due = [item for item in heads if not item.sending and item.pending.next_attempt_ms <= now_ms]
+        if not due:
+            return None
+        item = max(due, key=lambda candidate: candidate.importance)
+        item.sending = True
+        return item
+
+    def next_due_ms(self) -> int | None:
+        heads = (group[0] for group in self._groups.values())
+        return min((item.pending.next_attempt_ms for item in heads if not item.sending), default=None)
+
+    def delivered(self, item: Item) -> None:
+        item.pending = replace(item.pending, attempts=item.pending.attempts + 1, error="")
+        self._remove(item)
+
+    def failed(self, item: Item, error: DeliveryError, now_ms: int) -> bool:
+        """Plan the next try. False: there is none, the message is given up and gone from the lane."""
+        attempts = item.pending.attempts + 1
+        item.sending = False
+        wait_ms = self.backoff_ms(attempts, error.retry_after_s)
+        item.pending = replace(item.pending, attempts=attempts, error=str(error), next_attempt_ms=now_ms + wait_ms)
+        if error.retryable and now_ms - item.pending.created_ms < self._options.expire_ms:
+            return True
+        self._remove(item)
+        return False
+
+    def backoff_ms(self, attempts: int, retry_after_s: float | None) -> int:
+        options = self._options
+        full = min(options.max_backoff_ms, options.first_backoff_ms * 2 ** min(attempts - 1, 30))
+        wait_ms = int(full * (1 - self._jitter.random() / 2))
+        asked_ms = min(options.max_retry_after_ms, int((retry_after_s or 0) * 1000))
+        return max(wait_ms, asked_ms)
+
+    def _remove(self, item: Item) -> None:
+        group = self._groups[item.pending.group_key]
+        group.remove(item)
+        self._count -= 1
+        if not group:
+            del self._groups[item.pending.group_key]
+
+
+class Report(Protocol):
+    """Told by a worker's thread what became of a message."""
+
+    def __call__(self, item: Item, error: DeliveryError | None, *, final: bool) -> None: ...
+
+
+class Lane:
+    """The queue of one channel with the threads that empty it; threads start when there is work and stay."""
+
+    def __init__(
+        self, name: str, channel: Channel, options: LaneOptions, clock: Clock, jitter: random.Random, report: Report
+    ) -> None:
+        self.name = name
+        self._channel = channel
+        self._options = options
+        self._clock = clock
+        self._report = report
+        self._queue = LaneQueue(options, jitter)
+        self._changed = threading.Condition()
+        self._workers: list[threading.Thread] = []
+        self._busy = 0
+        self._stopping = False
+
+    def put(self, pending: Pending) -> None:
+        with self._changed:
+            victim = self._queue.put(pending)
+            if len(self._workers) < min(self._options.workers, len(self._queue)) and not self._stopping:
+                self._start_worker()
+            self._changed.notify()
+        if victim is not None:
+            full = f"{self.name}: more than {self._options.capacity} messages undelivered; the least important is given up"
+            self._report(victim, DeliveryError(full, retryable=False), final=True)
+
+    def length(self) -> int:
+        with self._changed:
+            return len(self._queue)
+
+    def drain(self) -> list[Pending]:
+        """Stop, and give back what no worker is sending just now."""
+        self.stop()
+        with self._changed:
+            return [item.pending for item in self._queue.waiting()]
+
+    def stop(self) -> None:
+        """No new try begins; the one that is running goes on in its thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def join(self, timeout_s: float) -> None:
+        deadline = self._clock.monotonic() + timeout_s
+        for worker in self._workers:
+            worker.join(max(0.0, deadline - self._clock.monotonic()))
+
+    def _start_worker(self) -> None:
+        name = f"algowatch-send-{self.name}-{len(self._workers)}"
+        worker = threading.Thread(target=self._run, name=name, daemon=True)
+        self._workers.append(worker)
+        worker.start()
+
+    def _run(self) -> None:
+        while (item := self._next()) is not None:
+            error = self._try(item)
+            with self._changed:
+                if error is None:
+                    self._queue.delivered(item)
+                final = error is None or not self._queue.failed(item, error, self._clock.now_ms())
+                self._changed.notify()
+            self._report(item, error, final=final)
+
+    def _next(self) -> Item | None:
+        with self._changed:
+            while not self._stopping:
+                now_ms = self._clock.now_ms()
+                if (item := self._queue.take(now_ms)) is not None:
+                    return item
+                due_ms = self._queue.next_due_ms()
+                self._changed.wait(None if due_ms is None else max(0.001, min(5.0, (due_ms - now_ms) / 1000)))
+        return None
+
+    def _try(self, item: Item) -> DeliveryError | None:
+        try:
+            self._channel.deliver(item.message, self._options.timeout_s)
+        except DeliveryError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - a sender's fault must not end the worker; its text may hold a secret
+            return DeliveryError(f"{self._channel.integration}: {type(error).__name__} in the sender", retryable=True)
+        return None

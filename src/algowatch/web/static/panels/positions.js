@@ -1,0 +1,52 @@
+// Open positions by strategy; unrealised P&L stands beside the strategy, since that is how bots export it.
+
+import { decimal, money, signClass } from "../format.js";
+import { useLive } from "../store.js";
+import { html } from "../ui.js";
+import { Nothing, Panel } from "./panel.js";
+
+/** @typedef {import("../api.js").Sample} Sample */
+
+/** @param {Sample} sample */
+const groupKey = ({ labels }) => JSON.stringify([labels.instance ?? "", labels.strategy ?? ""]);
+
+/** @param {Sample[]} samples @returns {Map<string, Sample[]>} */
+function grouped(samples) {
+  const groups = new Map();
+  for (const sample of samples) groups.set(groupKey(sample), [...(groups.get(groupKey(sample)) ?? []), sample]);
+  return groups;
+}
+
+/** @param {{open: Sample[], unrealized: Sample[]}} props */
+function Group({ open, unrealized }) {
+  const { strategy, instance } = open[0].labels;
+  const rows = open.slice().sort((a, b) => ((a.labels.symbol ?? "") < (b.labels.symbol ?? "") ? -1 : 1));
+  return html`<tbody>
+    <tr class="group">
+      <th scope="rowgroup" colspan="2"><span class="group-name">${strategy || "no strategy"}</span> <span class="quiet">${instance}</span></th>
+      <td>${unrealized.map(({ labels, value }) => html`<span key=${labels.currency} class=${`figure ${signClass(value)}`}>${money(value, labels.currency)}</span>`)}</td>
+    </tr>
+    ${rows.map(
+      ({ labels, value }) => html`<tr key=${labels.symbol}>
+        <td class="symbol" title=${labels.symbol}>${labels.symbol}</td>
+        <td class="quiet">${value > 0 ? "long" : "short"}</td>
+        <td class="figure">${decimal(value, { digits: Number.isInteger(value) ? 0 : 4, sign: true })}</td>
+      </tr>`,
+    )}
+  </tbody>`;
+}
+
+export function Positions() {
+  const quantities = useLive("trading_position_quantity != 0");
+  const unrealized = useLive("sum by (instance, strategy, currency) (trading_unrealized_pnl)");
+  const money = grouped(unrealized.vector);
+  const groups = [...grouped(quantities.vector)].sort(([a], [b]) => (a < b ? -1 : 1));
+  return html`<${Panel} title="Positions" area="positions" aside=${`${quantities.vector.length} open`} error=${quantities.error}>
+    ${groups.length === 0
+      ? quantities.time !== null && html`<${Nothing}>Flat: no open position.<//>`
+      : html`<div class="scroll" tabindex="0" role="region" aria-label="Open positions"><table class="positions-table">
+          <thead><tr><th scope="col">Symbol</th><th scope="col">Side</th><th scope="col">Quantity, unrealised</th></tr></thead>
+          ${groups.map(([key, open]) => html`<${Group} key=${key} open=${open} unrealized=${money.get(key) ?? []} />`)}
+        </table></div>`}
+  <//>`;
+}
