@@ -44,9 +44,8 @@ def compare(ours: Callable[[], object], theirs: Callable[[], object], calls: int
 
 def show(what: str, ours: float, theirs: float, unit: str, bound: float) -> bool:
     ratio = ours / theirs
-    print(
-        f"{what:34} {ours:10.1f} {unit}  {theirs:10.1f} {unit}  {ratio:6.3f} x  (aim <= {bound})  {'ok' if ratio <= bound else 'MISSED'}"
-    )
+    verdict = "ok" if ratio <= bound else "MISSED"
+    print(f"{what:34} {ours:10.1f} {unit}  {theirs:10.1f} {unit}  {ratio:6.3f} x  (aim <= {bound})  {verdict}")
     return ratio <= bound
 
 
@@ -55,10 +54,8 @@ def recording() -> bool:
     registry = prometheus_client.CollectorRegistry()
     labels = ["strategy", "side", "order_type"]
     submitted = prometheus_client.Counter("submitted", "x", labels, registry=registry)
-    plain, level = (
-        prometheus_client.Counter("plain", "x", registry=registry),
-        prometheus_client.Gauge("level", "x", registry=registry),
-    )
+    plain = prometheus_client.Counter("plain", "x", registry=registry)
+    level = prometheus_client.Gauge("level", "x", registry=registry)
     spans = prometheus_client.Histogram("spans", "x", buckets=BUCKETS, registry=registry)
     own_plain, own_level = watch.counter("plain"), watch.gauge("level")
     own_spans = watch.histogram("spans", buckets=BUCKETS)
