@@ -41,7 +41,7 @@ def test_values_read_back_as_they_were_and_the_fast_way_spells_as_the_slow_one(v
     texts = format_values(np.array(values, dtype=np.float64))
     assert [text.decode() for text in texts] == [format_value(value) for value in values]
     read = [float(text) for text in texts]
-    assert all(math.isnan(a) and math.isnan(b) or a == b for a, b in zip(read, values, strict=True))
+    assert all((math.isnan(a) and math.isnan(b)) or a == b for a, b in zip(read, values, strict=True))
 
 
 @given(st.integers(min_value=-(10**14), max_value=10**14))
@@ -82,10 +82,10 @@ def test_a_scalar_is_a_pair_and_a_string_is_text():
 
 
 def test_raw_samples_of_a_range_vector_keep_their_own_times():
-    matrix = SeriesMatrix([Labels.of(a="1")], np.array([10, 20, 30]), np.array([[1.0, 2.0, 3.0]]), np.array([[True, False, True]]))
-    answer = QueryResult(
-        "matrix", [], np.array([30]), np.empty((0, 1)), np.empty((0, 1), dtype=bool), matrices=[matrix]
+    matrix = SeriesMatrix(
+        [Labels.of(a="1")], np.array([10, 20, 30]), np.array([[1.0, 2.0, 3.0]]), np.array([[True, False, True]])
     )
+    answer = QueryResult("matrix", [], np.array([30]), np.empty((0, 1)), np.empty((0, 1), dtype=bool), matrices=[matrix])
     assert json.loads(encode_result(answer, instant=True))["result"] == [
         {"metric": {"a": "1"}, "values": [[0.01, "1"], [0.03, "3"]]}
     ]

@@ -35,7 +35,7 @@ FAMILIES: dict[str, list[tuple[dict[str, str], Any]]] = {
     "trading_drawdown_ratio": [({**BOT, "strategy": "gamma"}, 0.02)],
     "trading_position_quantity": [({**BOT, "strategy": "gamma", "symbol": HOSTILE}, -1500)],
     "trading_gross_exposure": [({**BOT, "strategy": "gamma", "currency": "USD"}, 250_000)],
-    "trading_capital_total": [({**BOT, "currency": "USD"}, 500_000)],
+    "trading_capital": [({**BOT, "currency": "USD"}, 500_000)],
     "trading_orders_submitted_total": [({}, 3.5)],
     "broker_connection_status": [({**BOT, "broker": "ibkr"}, 1)],
     "trading_kill_switch_active": [({**BOT, "switch": "daily_loss"}, 1)],

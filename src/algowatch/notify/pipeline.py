@@ -136,11 +136,15 @@ class Pipeline:
         heapq.heappush(self._queue, (group.due_ms, next(self._sequence), group))
 
     def _flush(self, group: Group, now_ms: int) -> list[Notification]:
-        items = group.flush(now_ms)
+        notifications = self._to_tell(group, group.flush(now_ms), now_ms)
         if group.alerts:
+            group.plan(now_ms, told=bool(notifications))
             self._schedule(group)
         else:
             del self._groups[_place(group)]
+        return notifications
+
+    def _to_tell(self, group: Group, items: Sequence[AlertInMessage], now_ms: int) -> list[Notification]:
         if self._is_mute(group.route, now_ms):
             return []
         audible = [item for item in items if not self.suppression(item.labels, now_ms)]

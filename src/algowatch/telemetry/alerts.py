@@ -18,7 +18,7 @@ from typing import Any
 from algowatch.errors import DeliveryError
 from algowatch.model.labels import is_legacy_label_name
 from algowatch.model.severity import parse_severity, severity_rank
-from algowatch.telemetry.faults import Faults, Misuse
+from algowatch.telemetry.faults import Faults, Misuse, shown
 from algowatch.telemetry.recorders import as_label_value
 from algowatch.telemetry.spool import OwedAlert, Spool
 
@@ -159,7 +159,7 @@ class Alerts:
         except Misuse as misuse:
             self._faults.note(misuse.reason, "alerts", str(misuse))
         except Exception as error:
-            self._faults.note("alert", "alerts", f"the alert {title!r:.80} could not be taken: {error!r}")
+            self._faults.note("alert", "alerts", f"the alert {shown(title)} could not be taken: {shown(error)}")
 
     def _made(
         self, severity: Any, title: Any, message: Any, component: Any, labels: dict[str, Any], resolved: bool

@@ -15,7 +15,7 @@ const inCurrency = (vector, currency) => vector.find(({ labels }) => (labels.cur
 function Totals() {
   const daily = useLive(DAILY);
   const change = useLive(`${DAILY} - sum by (currency) (trading_daily_pnl offset 15m)`);
-  const capital = useLive(`${DAILY} / sum by (currency) (trading_capital_total)`);
+  const capital = useLive(`${DAILY} / sum by (currency) (trading_capital)`);
   const unrealized = useLive("sum by (currency) (trading_unrealized_pnl)");
   const sorted = daily.vector.slice().sort((a, b) => Math.abs(b.value) - Math.abs(a.value) || 0);
   return html`<div class="totals">

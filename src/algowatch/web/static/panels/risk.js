@@ -55,7 +55,7 @@ function Bar({ name, value, capital, full, signed = false }) {
 export function Exposure() {
   const gross = useLive("sum by (currency) (trading_gross_exposure)");
   const net = useLive("sum by (currency) (trading_net_exposure)");
-  const capital = useLive("sum by (currency) (trading_capital_total)");
+  const capital = useLive("sum by (currency) (trading_capital)");
   /** @param {import("../api.js").Vector} vector @param {string | undefined} currency */
   const of = (vector, currency) => vector.find(({ labels }) => labels.currency === currency)?.value;
   const currencies = gross.vector.map(({ labels }) => labels.currency).sort();
