@@ -29,15 +29,14 @@ def _enough(windows: Windows, least: int) -> BoolArray | None:
     enough = windows.counts >= least
     if enough.all():
         return None
-    return np.array(np.broadcast_to(enough, windows.shape))
+    return np.broadcast_to(enough, windows.shape)
 
 
 def _extrapolated_rows(windows: Windows, counter: bool, per_second: bool) -> FloatArray:
     first_ms, last_ms = windows.time_at(windows.lo), windows.time_at(windows.hi - 1)
     first = windows.value_at(windows.lo)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        growth = windows.value_at(windows.hi - 1)
-        growth -= first
+        growth = windows.value_at(windows.hi - 1) - first
         if counter:
             _add_resets(growth, windows)
         to_start = (first_ms - windows.starts_ms) / 1000
@@ -58,6 +57,8 @@ def _extrapolated_rows(windows: Windows, counter: bool, per_second: bool) -> Flo
 
 def _clamped_at_zero(to_start: FloatArray, sampled: FloatArray, first: FloatArray, growth: FloatArray) -> FloatArray:
     """A counter does not extrapolate to below zero: at most to where its line would meet zero."""
+    if first.size and first.min() * sampled.min() >= to_start.max() * max(growth.max(), 0.0):
+        return to_start  # so far from zero that no line meets it in time
     to_zero = first / growth
     to_zero *= sampled
     meets = (growth > 0) & (first >= 0) & (to_zero < to_start)

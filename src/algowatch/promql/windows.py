@@ -17,7 +17,7 @@ from algowatch.model.protocols import SeriesMatrix
 from algowatch.model.staleness import STALE_NAN_BITS
 from algowatch.promql.vectors import BoolArray, FloatArray, IntArray
 
-_CUBE_ELEMENTS = 1 << 20
+_CUBE_ELEMENTS = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,10 +55,10 @@ class Windows:
         """Sample times at some columns, as int64 [series or 1, steps]."""
         return _pick(self.times_ms, columns)
 
-    def row_chunks(self, elements: int = 1 << 16) -> Iterator[Windows]:
+    def row_chunks(self, elements: int = 1 << 17) -> Iterator[Windows]:
         """The same windows, a few series at a time, so that what a function writes between stays in the cache."""
         rows, steps = self.shape
-        size = max(1, elements // max(1, steps))
+        size = max(1, elements // max(1, steps, self.values.shape[1]))
         if size >= rows:
             yield self
             return
@@ -132,12 +132,30 @@ class Cube:
 
 
 def _pick(array: np.ndarray, columns: IntArray) -> np.ndarray:
-    if columns.shape[0] == 1 or array.shape[0] == 1:
-        flat = columns[0] if columns.shape[0] == 1 else columns
-        if array.shape[0] == 1:
-            return np.take(array[0], columns, mode="clip")
-        return np.take(array, flat, axis=1, mode="clip")
+    """array[row, columns[row]]; where either has one row for all, so be it. A column out of bounds gives any value."""
+    if array.shape[0] == 1:
+        return np.take(array[0], columns, mode="clip")
+    if columns.shape[0] == 1:
+        return _pick_alike(array, columns[0])
     return np.take_along_axis(array, np.clip(columns, 0, array.shape[1] - 1), axis=1)
+
+
+def _pick_alike(array: np.ndarray, columns: IntArray) -> np.ndarray:
+    """The same columns of every row. Evenly spaced ones, as even scraping and even steps give, are a slice: no gather."""
+    if len(columns) < 16:
+        return np.take(array, columns, axis=1, mode="clip")
+    stride = int(columns[-1] - columns[-2])
+    uneven = np.flatnonzero(np.diff(columns) != stride)
+    regular = int(uneven[-1]) + 1 if uneven.size else 0
+    if stride < 1 or regular > len(columns) // 4 or columns[regular] < 0 or columns[-1] >= array.shape[1]:
+        return np.take(array, columns, axis=1, mode="clip")
+    even = array[:, columns[regular] : columns[-1] + 1 : stride]
+    if not regular:
+        return even
+    result = np.empty((array.shape[0], len(columns)), array.dtype)
+    np.take(array, columns[:regular], axis=1, out=result[:, :regular], mode="clip")
+    result[:, regular:] = even
+    return result
 
 
 def without_stale(matrix: SeriesMatrix) -> SeriesMatrix:
@@ -230,7 +248,7 @@ def latest(matrix: SeriesMatrix, at_ms: IntArray, lookback_ms: int) -> tuple[Flo
     values = _pick(matrix.values, column)
     present: BoolArray | None = None
     if not found.all():
-        present = np.array(np.broadcast_to(found, shape))
+        present = np.broadcast_to(found, shape)
     if values.size and np.isnan(values.min()):
         stale = values.view(np.uint64) == STALE_NAN_BITS
         if stale.any():
