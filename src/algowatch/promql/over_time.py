@@ -137,7 +137,7 @@ def _by_cube(windows: Windows, function: Callable[[Cube], FloatArray], least: in
     values = np.full(windows.shape, np.nan)
     with np.errstate(all="ignore"):
         for cube in windows.cubes():
-            values[:, cube.steps] = function(cube)
+            values[cube.rows, cube.steps] = function(cube)
     return _vector(windows, values, least)
 
 

@@ -6,6 +6,8 @@ Most columns hold no reset, so resets are looked for first and only the rows tha
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from algowatch.promql.sums import window_sums
@@ -15,14 +17,44 @@ from algowatch.promql.windows import Windows
 
 def extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> Vector:
     """rate (counter, per second), increase (counter) or delta of every window; a window of fewer than two samples has none."""
-    rows, steps = windows.shape
-    values = np.empty((rows, steps))
+    values = np.empty(windows.shape)
+    shared = _Spans.of(windows) if windows.lo.shape[0] == 1 and windows.times_ms.shape[0] == 1 else None
     start = 0
-    for chunk in windows.row_chunks():
-        stop = start + len(chunk.labels)
-        values[start:stop] = _extrapolated_rows(chunk, counter, per_second)
-        start = stop
+    with np.errstate(all="ignore"):
+        for chunk in windows.row_chunks():
+            stop = start + len(chunk.labels)
+            _extrapolate(values[start:stop], chunk, shared or _Spans.of(chunk), counter, per_second)
+            start = stop
     return Vector(windows.labels, values, _enough(windows, 2), windows.unnamed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Spans:
+    """Seconds of each window, [series or 1, steps]: sampled from the first to the last sample, and what is added to it.
+
+    to_start, to_end: as far as the window's edge where a sample may be missing there, that is within 1.1 times the average
+    distance of samples; else half that distance.
+    """
+
+    sampled: FloatArray
+    to_start: FloatArray
+    to_end: FloatArray
+    range_s: FloatArray
+
+    @classmethod
+    def of(cls, windows: Windows) -> _Spans:
+        first_ms, last_ms = windows.time_at(windows.lo), windows.time_at(windows.hi - 1)
+        to_start = (first_ms - windows.starts_ms) / 1000
+        to_end = (windows.ends_ms - last_ms) / 1000
+        sampled = (last_ms - first_ms) / 1000
+        average = sampled / np.maximum(windows.counts - 1, 1)
+        far = average * 1.1
+        return cls(
+            sampled,
+            np.where(to_start >= far, average / 2, to_start),
+            np.where(to_end >= far, average / 2, to_end),
+            (windows.ends_ms - windows.starts_ms) / 1000,
+        )
 
 
 def _enough(windows: Windows, least: int) -> BoolArray | None:
@@ -32,27 +64,18 @@ def _enough(windows: Windows, least: int) -> BoolArray | None:
     return np.broadcast_to(enough, windows.shape)
 
 
-def _extrapolated_rows(windows: Windows, counter: bool, per_second: bool) -> FloatArray:
-    first_ms, last_ms = windows.time_at(windows.lo), windows.time_at(windows.hi - 1)
+def _extrapolate(growth: FloatArray, windows: Windows, spans: _Spans, counter: bool, per_second: bool) -> None:
+    """Fills growth [series, steps]."""
     first = windows.value_at(windows.lo)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        growth = windows.value_at(windows.hi - 1) - first
-        if counter:
-            _add_resets(growth, windows)
-        to_start = (first_ms - windows.starts_ms) / 1000
-        to_end = (windows.ends_ms - last_ms) / 1000
-        sampled = (last_ms - first_ms) / 1000
-        average = sampled / np.maximum(windows.counts - 1, 1)
-        far = average * 1.1
-        to_start = np.where(to_start >= far, average / 2, to_start)
-        to_end = np.where(to_end >= far, average / 2, to_end)
-        if counter:
-            to_start = _clamped_at_zero(to_start, sampled, first, growth)
-        factor = (sampled + to_start + to_end) / sampled
-        if per_second:
-            factor = factor / ((windows.ends_ms - windows.starts_ms) / 1000)
-        growth *= factor
-    return growth
+    np.subtract(windows.value_at(windows.hi - 1), first, out=growth)
+    to_start = spans.to_start
+    if counter:
+        _add_resets(growth, windows)
+        to_start = _clamped_at_zero(to_start, spans.sampled, first, growth)
+    factor = (spans.sampled + to_start + spans.to_end) / spans.sampled
+    if per_second:
+        factor = factor / spans.range_s
+    growth *= factor
 
 
 def _clamped_at_zero(to_start: FloatArray, sampled: FloatArray, first: FloatArray, growth: FloatArray) -> FloatArray:
@@ -69,9 +92,9 @@ def _add_resets(growth: FloatArray, windows: Windows) -> None:
     """Add to each window, in place, the values from which its counter fell."""
     values = windows.values
     falls = values[:, 1:] < values[:, :-1]
-    rows = np.flatnonzero(falls.any(axis=1))
-    if not rows.size:
+    if not falls.any():
         return
+    rows = np.flatnonzero(falls.any(axis=1))
     lost = np.zeros((rows.size, values.shape[1]))
     np.copyto(lost[:, 1:], values[rows, :-1], where=falls[rows])
     lo = windows.lo if windows.lo.shape[0] == 1 else windows.lo[rows]

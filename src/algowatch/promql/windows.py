@@ -82,16 +82,19 @@ class Windows:
         )
 
     def cubes(self) -> Iterator[Cube]:
-        """All windows laid side by side, some steps at a time."""
-        rows, steps = self.shape
+        """All windows laid side by side, some series and some steps at a time."""
         longest = int(self.counts.max(initial=0))
-        if not longest or not rows:
+        if not longest:
             return
-        size = max(1, _CUBE_ELEMENTS // (rows * longest))
-        for start in range(0, steps, size):
-            yield self._cube(slice(start, start + size))
+        start = 0
+        for chunk in self.row_chunks():
+            rows, steps = chunk.shape
+            size = max(1, _CUBE_ELEMENTS // (rows * longest))
+            for step in range(0, steps, size):
+                yield chunk._cube(slice(start, start + rows), slice(step, step + size))
+            start += rows
 
-    def _cube(self, steps: slice) -> Cube:
+    def _cube(self, rows: slice, steps: slice) -> Cube:
         lo, hi = self.lo[:, steps], self.hi[:, steps]
         longest = int((hi - lo).max(initial=0))
         columns = lo[:, :, np.newaxis] + np.arange(longest)
@@ -105,17 +108,19 @@ class Windows:
             times = self.times_ms[0][columns]
         else:
             times = self.times_ms[np.arange(len(self.labels))[:, np.newaxis, np.newaxis], columns]
-        return Cube(steps, values, times, inside)
+        return Cube(rows, steps, values, times, inside)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cube:
     """Windows laid side by side: values[series, steps, samples].
 
-    steps: which steps of the whole these are. times_ms, inside: [series or 1, steps, samples]; where `inside` is False
+    rows, steps: which series and steps of the whole these are.
+    times_ms, inside: [series or 1, steps, samples]; where `inside` is False
     the value is none of the window's.
     """
 
+    rows: slice
     steps: slice
     values: FloatArray
     times_ms: IntArray
