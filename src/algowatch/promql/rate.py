@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from algowatch.promql.sums import window_sums
-from algowatch.promql.vectors import BoolArray, FloatArray, Vector
+from algowatch.promql.vectors import BoolArray, FloatArray, IntArray, Vector
 from algowatch.promql.windows import Windows
+
+_FEW_RESETS = 32
+"""Up to so many resets per series are added one by one; more by running totals."""
 
 
 def extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> Vector:
@@ -41,6 +44,13 @@ class _Spans:
     to_end: FloatArray
     range_s: FloatArray
 
+    def at(self, steps: IntArray) -> _Spans:
+        return _Spans(self.sampled[:, steps], self.to_start[:, steps], self.to_end[:, steps], self.range_s[steps])
+
+    def factor(self, to_start: FloatArray) -> FloatArray:
+        """By how much growth between the samples is to be stretched."""
+        return (self.sampled + to_start + self.to_end) / self.sampled
+
     @classmethod
     def of(cls, windows: Windows) -> _Spans:
         first_ms, last_ms = windows.time_at(windows.lo), windows.time_at(windows.hi - 1)
@@ -68,24 +78,32 @@ def _extrapolate(growth: FloatArray, windows: Windows, spans: _Spans, counter: b
     """Fills growth [series, steps]."""
     first = windows.value_at(windows.lo)
     np.subtract(windows.value_at(windows.hi - 1), first, out=growth)
-    to_start = spans.to_start
+    seconds = spans.range_s if per_second else np.ones_like(spans.range_s)
     if counter:
         _add_resets(growth, windows)
-        to_start = _clamped_at_zero(to_start, spans.sampled, first, growth)
-    factor = (spans.sampled + to_start + spans.to_end) / spans.sampled
-    if per_second:
-        factor = factor / spans.range_s
-    growth *= factor
+        near_zero = _columns_near_zero(growth, first, spans)
+        if near_zero.size:
+            near = spans.at(near_zero)
+            clamped = _clamped_at_zero(near, first[:, near_zero], growth[:, near_zero])
+            corrected = growth[:, near_zero] * (near.factor(clamped) / seconds[near_zero])
+            growth *= spans.factor(spans.to_start) / seconds
+            growth[:, near_zero] = corrected
+            return
+    growth *= spans.factor(spans.to_start) / seconds
 
 
-def _clamped_at_zero(to_start: FloatArray, sampled: FloatArray, first: FloatArray, growth: FloatArray) -> FloatArray:
+def _columns_near_zero(growth: FloatArray, first: FloatArray, spans: _Spans) -> IntArray:
+    """The steps at which the line of some series may meet zero within its window."""
+    least, most = first.min(axis=0, initial=np.inf), growth.max(axis=0, initial=0.0)
+    far = least * spans.sampled.min(axis=0, initial=np.inf) >= spans.to_start.max(axis=0, initial=0.0) * most
+    return np.flatnonzero(~far)
+
+
+def _clamped_at_zero(spans: _Spans, first: FloatArray, growth: FloatArray) -> FloatArray:
     """A counter does not extrapolate to below zero: at most to where its line would meet zero."""
-    if first.size and first.min() * sampled.min() >= to_start.max() * max(growth.max(), 0.0):
-        return to_start  # so far from zero that no line meets it in time
-    to_zero = first / growth
-    to_zero *= sampled
-    meets = (growth > 0) & (first >= 0) & (to_zero < to_start)
-    return np.where(meets, to_zero, to_start) if meets.any() else to_start
+    to_zero = spans.sampled * (first / growth)
+    meets = (growth > 0) & (first >= 0) & (to_zero < spans.to_start)
+    return np.where(meets, to_zero, spans.to_start)
 
 
 def _add_resets(growth: FloatArray, windows: Windows) -> None:
@@ -94,12 +112,28 @@ def _add_resets(growth: FloatArray, windows: Windows) -> None:
     falls = values[:, 1:] < values[:, :-1]
     if not falls.any():
         return
-    rows = np.flatnonzero(falls.any(axis=1))
-    lost = np.zeros((rows.size, values.shape[1]))
-    np.copyto(lost[:, 1:], values[rows, :-1], where=falls[rows])
-    lo = windows.lo if windows.lo.shape[0] == 1 else windows.lo[rows]
-    hi = windows.hi if windows.hi.shape[0] == 1 else windows.hi[rows]
-    growth[rows] += lost_within(lost, lo, hi)
+    rows, columns = np.nonzero(falls)
+    if rows.size <= _FEW_RESETS * len(values):
+        _add_one_by_one(growth, windows, rows, columns)
+        return
+    lost = np.zeros(values.shape)
+    np.copyto(lost[:, 1:], values[:, :-1], where=falls)
+    growth += lost_within(lost, windows.lo, windows.hi)
+
+
+def _add_one_by_one(growth: FloatArray, windows: Windows, rows: IntArray, columns: IntArray) -> None:
+    """Windows move forward with the steps, so those that hold a certain pair of neighbours are a run of steps."""
+    lost = windows.values[rows, columns].tolist()
+    if windows.lo.shape[0] == 1:
+        starts = np.searchsorted(windows.hi[0], columns + 1, side="right").tolist()
+        stops = np.searchsorted(windows.lo[0], columns, side="right").tolist()
+    else:
+        pairs = list(zip(rows.tolist(), columns.tolist(), strict=True))
+        starts = [int(np.searchsorted(windows.hi[row], column + 1, side="right")) for row, column in pairs]
+        stops = [int(np.searchsorted(windows.lo[row], column, side="right")) for row, column in pairs]
+    for row, start, stop, value in zip(rows.tolist(), starts, stops, lost, strict=True):
+        if start < stop:
+            growth[row, start:stop] += value
 
 
 def lost_within(lost: FloatArray, lo: np.ndarray, hi: np.ndarray) -> FloatArray:
