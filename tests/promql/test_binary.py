@@ -114,7 +114,7 @@ class TestMatching:
             combine("+", lhs, rhs, on=True, labels=("x",))
         assert str(caught.value) == (
             'found duplicate series for the match group {x="a"} on the right hand-side of the operation: '
-            '[{__name__="n", x="a", y="2"}, {__name__="n", x="a", y="1"}];'
+            '[{__name__="n", x="a", y="1"}, {__name__="n", x="a", y="2"}];'
             "many-to-many matching not allowed: matching labels must be unique on one side"
         )
 

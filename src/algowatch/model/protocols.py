@@ -108,11 +108,11 @@ class QueryResult:
 class InstantQuery(Protocol):
     """Answers a PromQL expression at one moment."""
 
-    def __call__(self, expr: str, at_ms: int) -> QueryResult:
+    def __call__(self, expr: str, at_ms: int, /) -> QueryResult:
         """Raises: QueryError."""
 
 
 class Deliver(Protocol):
     """Takes alerts on their way to the receivers; a resolved one has its end in the past."""
 
-    def __call__(self, alerts: Sequence[Alert]) -> None: ...
+    def __call__(self, alerts: Sequence[Alert], /) -> None: ...

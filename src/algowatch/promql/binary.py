@@ -151,12 +151,13 @@ def _check_one_side(many: Vector, one: Vector, one_groups: IntArray, matching: V
         members[group].append(row)
 
 
-def _raise_duplicate(later: Labels, earlier: Labels, matching: VectorMatching, swapped: bool) -> None:
-    group = key_function(matching.labels, keep=matching.on)(later)
+def _raise_duplicate(one: Labels, other: Labels, matching: VectorMatching, swapped: bool) -> None:
+    group = key_function(matching.labels, keep=matching.on)(one)
+    first, second = sorted((one, other))
     side = "left" if swapped else "right"
     raise EvaluationError(
         f"found duplicate series for the match group {braced(group)} on the {side} hand-side of the operation: "
-        f"[{braced(later)}, {braced(earlier)}];many-to-many matching not allowed: "
+        f"[{braced(first)}, {braced(second)}];many-to-many matching not allowed: "
         "matching labels must be unique on one side"
     )
 

@@ -17,6 +17,7 @@ from algowatch.promql.durations import QuerySpan
 from algowatch.promql.evaluate import Evaluator, Query
 from algowatch.promql.functions import unwrapped
 from algowatch.promql.nodes import Expr, MatrixSelector, Subquery
+from algowatch.promql.parser import parse
 from algowatch.promql.vectors import (
     SAME_LABELSET,
     IntArray,
@@ -47,13 +48,16 @@ class QueryOptions:
     parsed_expressions: int = 1024
 
 
+DEFAULT_OPTIONS = QueryOptions()
+
+
 class QueryEngine:
     """Answers PromQL over whatever `select` reads; may be used from several threads at once.
 
     parse: turns text into a syntax tree; raises ParseError.
     """
 
-    def __init__(self, select: Select, options: QueryOptions, parse: Callable[[str], Expr]) -> None:
+    def __init__(self, select: Select, options: QueryOptions = DEFAULT_OPTIONS, parse: Callable[[str], Expr] = parse) -> None:
         self.options = options
         self._select = select
         self._parse = lru_cache(options.parsed_expressions)(parse)

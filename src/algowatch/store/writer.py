@@ -60,7 +60,7 @@ class Writer:
         values = np.ascontiguousarray(values, dtype="<f8")
         if values.shape != (len(layout),):
             raise StoreError(f"stream {stream!r}: {values.size} values for a layout of {len(layout)} series")
-        with self._database.write_lock:
+        with self._database.urgent():
             head = self._registry.streams.get(stream)
             if head is not None and timestamp_ms <= head.last_ms:
                 raise StoreError(
@@ -113,7 +113,7 @@ class Writer:
 
     def append_samples(self, stream: str, samples: Iterable[tuple[Labels, int, float]]) -> AppendOutcome:
         outcome = AppendOutcome()
-        with self._database.write_lock:
+        with self._database.urgent():
             rows = self._rows_of(stream, samples, outcome)
             self._leave_out_stored(rows, outcome)
             ordered = sorted((key for key, row in rows.items() if row), key=lambda key: key[1])

@@ -5,6 +5,7 @@ Written by tools/generate_groups.py from catalog/families.py; change the catalog
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Never
 
 from algowatch.catalog.families import recorded_as
@@ -155,6 +156,40 @@ class GaugeByStrategySymbol(Gauge):
             self.repair("subtract", amount, (strategy, symbol), extra, unknown)
 
 
+class GaugeByStrategySymbolCurrency(Gauge):
+    __slots__ = ()
+
+    def set(
+        self, value: float = MISSING, *extra: Never, strategy: str = "", symbol: str = "", currency: str = "", **unknown: Never
+    ) -> None:
+        try:
+            if extra or unknown:
+                raise Unexpected
+            self.cells[strategy, symbol, currency].set(value)
+        except Exception:
+            self.repair("set", value, (strategy, symbol, currency), extra, unknown)
+
+    def inc(
+        self, amount: float = 1, *extra: Never, strategy: str = "", symbol: str = "", currency: str = "", **unknown: Never
+    ) -> None:
+        try:
+            if extra or unknown:
+                raise Unexpected
+            self.cells[strategy, symbol, currency].add(amount)
+        except Exception:
+            self.repair("add", amount, (strategy, symbol, currency), extra, unknown)
+
+    def dec(
+        self, amount: float = 1, *extra: Never, strategy: str = "", symbol: str = "", currency: str = "", **unknown: Never
+    ) -> None:
+        try:
+            if extra or unknown:
+                raise Unexpected
+            self.cells[strategy, symbol, currency].subtract(amount)
+        except Exception:
+            self.repair("subtract", amount, (strategy, symbol, currency), extra, unknown)
+
+
 class GaugeBySwitch(Gauge):
     __slots__ = ()
 
@@ -188,10 +223,14 @@ class PlainHistogram(Histogram):
 
     def observe(self, value: float = MISSING, *extra: Never, **unknown: Never) -> None:
         try:
-            if extra or unknown:
-                raise Unexpected
-            self.only.observe(value)
-        except Exception:
+            cell = self.bare_only
+            if value.__class__ is float and -1e999 < value < 1e999 and not unknown and not extra:
+                index = bisect_left(cell.bounds, value)
+                cell.sum += value
+                cell.counts[index] += 1
+                return
+            self.repair("observe", value, (), extra, unknown)
+        except AttributeError:  # the first value: there is no cell yet
             self.repair("observe", value, (), extra, unknown)
 
     def time(self, *extra: Never, **unknown: Never) -> Timer:
@@ -389,7 +428,7 @@ class PnlGroup:
         """Profit and loss since the trading day began."""
         self.realized = registry.declare(recorded_as("pnl.realized"), GaugeByStrategyCurrency)
         """Profit and loss of closed positions."""
-        self.unrealized = registry.declare(recorded_as("pnl.unrealized"), GaugeByStrategyCurrency)
+        self.unrealized = registry.declare(recorded_as("pnl.unrealized"), GaugeByStrategySymbolCurrency)
         """Profit and loss of open positions at current prices."""
         self.daily_ratio = registry.declare(recorded_as("pnl.daily_ratio"), GaugeByStrategy)
         """Daily profit and loss over the equity at the start of the day; -0.02 is a loss of 2 %."""

@@ -1,0 +1,148 @@
+"""The `algowatch` command. Exit codes: 0 good, 1 found something bad, 2 wrong usage or configuration."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from algowatch import __version__
+from algowatch.errors import AlgowatchError, ConfigError, ParseError
+from algowatch.model.durations import parse_duration
+
+
+class DurationType(click.ParamType[int]):
+    """A Prometheus duration, held in milliseconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DURATION = DurationType()
+FILE = click.Path(path_type=Path, dir_okay=False)
+DIRECTORY = click.Path(path_type=Path, file_okay=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="algowatch")
+def cli() -> None:
+    """Watch trading bots: metrics, history, a live page and alerts, on this machine."""
+
+
+@cli.command()
+@click.option("--config", "config_file", type=FILE, help="A prometheus.yml: what to scrape besides bots, and rule files.")
+@click.option("--alertmanager-config", "alertmanager_file", type=FILE, help="An alertmanager.yml: routes and receivers.")
+@click.option("--data", "data_dir", type=DIRECTORY, help="Where history is kept.  [default: the user's data directory]")
+@click.option("--listen", default="127.0.0.1:5174", show_default=True, help="Address of the page and the API.")
+@click.option("--no-discovery", is_flag=True, help="Do not look for bots on this machine.")
+@click.option("--retention", type=DURATION, default="30d", show_default=True, help="How long to keep samples; 0 keeps all.")
+@click.option("--webhook", "webhooks", multiple=True, metavar="URL", help="Send every alert here as JSON; may be given again.")
+def up(
+    config_file: Path | None,
+    alertmanager_file: Path | None,
+    data_dir: Path | None,
+    listen: str,
+    no_discovery: bool,
+    retention: int,
+    webhooks: tuple[str, ...],
+) -> None:
+    """Find bots, scrape them each second, keep history, serve the page, send alerts."""
+    from algowatch.engine.options import EngineOptions, Listen, default_data_dir
+    from algowatch.engine.run import run_engine
+
+    options = EngineOptions(
+        data_dir=data_dir or default_data_dir(),
+        listen=Listen.parse(listen),
+        config_file=config_file,
+        alertmanager_file=alertmanager_file,
+        discovery=not no_discovery,
+        retention_ms=retention,
+        webhook_urls=webhooks,
+    )
+    run_engine(options, announce=lambda line: click.echo(line))
+
+
+@cli.command()
+@click.option("--listen", default="127.0.0.1:5174", show_default=True, help="Address of the page and the API.")
+@click.option("--data", "data_dir", type=DIRECTORY, help="Keep the demo's history here.  [default: a folder that goes away]")
+@click.option("--webhook", "webhooks", multiple=True, metavar="URL", help="Send every alert here as JSON; may be given again.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Another number is another market.")
+def demo(listen: str, data_dir: Path | None, webhooks: tuple[str, ...], seed: int) -> None:
+    """A simulated bot at a simulated venue, with a week of history and an incident soon after the start."""
+    from algowatch.demo.run import run_demo
+    from algowatch.engine.options import Listen
+
+    run_demo(Listen.parse(listen), data_dir, webhooks, seed, announce=lambda line: click.echo(line))
+
+
+@cli.command()
+@click.argument("expr")
+@click.option("--url", help="Engine or Prometheus to ask.  [default: the engine that runs here]")
+@click.option("--time", "at", help="Moment of the answer: Unix seconds or RFC 3339.  [default: now]")
+@click.option("--json", "as_json", is_flag=True, help="The API's answer as it came.")
+def query(expr: str, url: str | None, at: str | None, as_json: bool) -> None:
+    """Ask a PromQL expression and print the answer."""
+    from algowatch.cli.client import ask
+
+    sys.exit(ask(expr, url, at, as_json))
+
+
+@cli.command()
+@click.option("--url", help="Engine to ask.  [default: the one that runs here]")
+@click.option("--json", "as_json", is_flag=True, help="The API's answer as it came.")
+def alerts(url: str | None, as_json: bool) -> None:
+    """List what is firing; exit code 1 when something is."""
+    from algowatch.cli.client import list_alerts
+
+    sys.exit(list_alerts(url, as_json))
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, type=FILE)
+def check(files: tuple[Path, ...]) -> None:
+    """Check prometheus.yml, alertmanager.yml and rule files; every fault with its line."""
+    from algowatch.cli.check import check_files
+
+    sys.exit(check_files(files))
+
+
+@cli.command()
+@click.argument("name")
+def forget(name: str) -> None:
+    """Stop reporting a bot that is gone for good as down."""
+    from algowatch.telemetry.registration import forget as forget_bot
+
+    if not forget_bot(name):
+        raise click.UsageError(f"no bot named {name!r} is registered and gone; `algowatch query up` shows what is there")
+    click.echo(f"{name} is forgotten.")
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit code."""
+    try:
+        cli.main(arguments, prog_name="algowatch", standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except ConfigError as error:
+        for fault in error.faults:
+            click.echo(f"algowatch: {fault}", err=True)
+        sys.exit(2)
+    except ParseError as error:
+        click.echo(f"algowatch: {error.caret()}", err=True)
+        sys.exit(2)
+    except AlgowatchError as error:
+        click.echo(f"algowatch: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,67 @@
+"""What the engine says about itself, worked out when somebody asks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from algowatch import __version__
+from algowatch.catalog import engine as families
+from algowatch.catalog.families import Family
+from algowatch.notify.notifier import Notifier
+from algowatch.store.store import Store
+from algowatch.telemetry import exposition
+from algowatch.telemetry.registry import Registry, Samples
+
+if TYPE_CHECKING:
+    from algowatch.scrape.loop import ScrapeReport
+
+
+class SelfMetrics:
+    """Counts scrapes as they land; everything else is asked of the part that knows it."""
+
+    def __init__(self, store: Store, notifier: Notifier, live_streams: Callable[[], int]) -> None:
+        self._store = store
+        self._notifier = notifier
+        self._live_streams = live_streams
+        self._scrapes: Counter[tuple[str, str]] = Counter()
+        self._samples: Counter[tuple[str]] = Counter()
+        self._registry = Registry()
+        self._registry.collectors.append(self._collect)
+
+    def scraped(self, report: ScrapeReport) -> None:
+        self._scrapes[report.job, "up" if report.up else "down"] += 1
+        self._samples[(report.job,)] += report.samples
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """The engine's /metrics for an Accept header: body and content type."""
+        form = exposition.negotiate(accept)
+        return exposition.render(self._registry, form), exposition.CONTENT_TYPES[form]
+
+    def _collect(self) -> Iterator[tuple[Family, Samples]]:
+        yield families.ENGINE_INFO, [((__version__,), 1.0)]
+        yield families.SCRAPES, _floats(self._scrapes)
+        yield families.SCRAPED_SAMPLES, _floats(self._samples)
+        stats = self._store.stats()
+        yield families.STORE_SERIES, [((), float(stats.series))]
+        yield families.STORE_SAMPLES, [((), float(stats.samples))]
+        yield families.STORE_BYTES, [((), float(stats.file_bytes))]
+        yield families.STORE_WAL_BYTES, [((), float(stats.wal_bytes))]
+        yield families.STORE_DAMAGED, [((), float(stats.damaged_chunks))]
+        yield from self._notifications()
+        yield families.LIVE_STREAMS, [((), float(self._live_streams()))]
+
+    def _notifications(self) -> Iterator[tuple[Family, Samples]]:
+        counted = self._notifier.stats()
+        outcomes: Samples = [
+            ((receiver, outcome), float(count))
+            for outcome in ("sent", "retried", "failed")
+            for receiver, count in sorted(counted[outcome].items())
+        ]
+        yield families.NOTIFICATIONS, outcomes
+        yield families.NOTIFICATIONS_QUEUED, [((name,), float(count)) for name, count in counted["queued"].items()]
+
+
+def _floats(counts: Counter[tuple[str, str]] | Counter[tuple[str]]) -> Samples:
+    return [(labels, float(count)) for labels, count in sorted(counts.items())]

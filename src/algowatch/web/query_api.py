@@ -1,0 +1,195 @@
+"""Prometheus's HTTP API, the part that reads history: queries, series, labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from algowatch.errors import ParseError
+from algowatch.model.clock import Clock
+from algowatch.model.labels import Labels, Matcher
+from algowatch.model.protocols import QueryResult
+from algowatch.promql import nodes
+from algowatch.promql.parser import parse
+from algowatch.promql.printer import pretty
+from algowatch.web.encode import encode_result
+from algowatch.web.requests import (
+    MAX_TIME_MS,
+    MIN_TIME_MS,
+    ApiError,
+    Parameters,
+    answering_errors,
+    bad_data,
+    read_parameters,
+    success,
+)
+from algowatch.web.workers import Workers
+
+_MAX_STEPS = 11_000
+
+MatcherSets = Sequence[Sequence[Matcher]]
+
+
+class QueryService(Protocol):
+    """Answers PromQL."""
+
+    def instant(self, expr: str, at_ms: int, /) -> QueryResult: ...
+    def range(self, expr: str, start_ms: int, end_ms: int, step_ms: int, /) -> QueryResult: ...
+
+
+class SeriesReader(Protocol):
+    """Knows which series and labels there are; spans are inclusive at both ends."""
+
+    def series(self, matcher_sets: MatcherSets, start_ms: int, end_ms: int) -> Sequence[Labels]: ...
+    def label_names(self, matcher_sets: MatcherSets, start_ms: int, end_ms: int) -> Sequence[str]: ...
+    def label_values(self, name: str, matcher_sets: MatcherSets, start_ms: int, end_ms: int) -> Sequence[str]: ...
+
+
+class QueryApi:
+    """The endpoints under /api/v1 that read history."""
+
+    def __init__(self, queries: QueryService, reader: SeriesReader, workers: Workers, clock: Clock) -> None:
+        self._queries = queries
+        self._reader = reader
+        self._workers = workers
+        self._clock = clock
+
+    def routes(self) -> list[BaseRoute]:
+        both = ["GET", "POST"]
+        return [
+            Route("/api/v1/query", answering_errors(self.query), methods=both),
+            Route("/api/v1/query_range", answering_errors(self.query_range), methods=both),
+            Route("/api/v1/series", answering_errors(self.series), methods=both),
+            Route("/api/v1/labels", answering_errors(self.labels), methods=both),
+            Route("/api/v1/label/{name:path}/values", answering_errors(self.label_values)),
+            Route("/api/v1/format_query", answering_errors(self.format_query), methods=both),
+        ]
+
+    async def query(self, request: Request) -> Response:
+        parameters = await read_parameters(request)
+        expr = _expression(parameters)
+        at_ms = parameters.time_ms("time", self._clock.now_ms())
+        limit = parameters.limit()
+        return await self._answer(lambda: self._queries.instant(expr, at_ms), instant=True, limit=limit)
+
+    async def query_range(self, request: Request) -> Response:
+        parameters = await read_parameters(request)
+        expr = _expression(parameters)
+        start_ms, end_ms = parameters.time_ms("start"), parameters.time_ms("end")
+        step_ms = parameters.duration_ms("step")
+        if end_ms < start_ms:
+            raise bad_data('invalid parameter "end": end timestamp must not be before start time')
+        if step_ms <= 0:
+            raise bad_data(
+                'invalid parameter "step": zero or negative query resolution step widths are not accepted. '
+                "Try a positive integer"
+            )
+        if (end_ms - start_ms) // step_ms > _MAX_STEPS:
+            raise bad_data(
+                "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"
+            )
+        limit = parameters.limit()
+        return await self._answer(lambda: self._queries.range(expr, start_ms, end_ms, step_ms), instant=False, limit=limit)
+
+    async def _answer(self, ask: Callable[[], QueryResult], instant: bool, limit: int) -> Response:
+        return await self._workers.run(lambda: _result_response(ask(), instant, limit))
+
+    async def series(self, request: Request) -> Response:
+        parameters = await read_parameters(request)
+        matcher_sets = _matcher_sets(parameters)
+        if not matcher_sets:
+            raise bad_data("no match[] parameter provided")
+        span = _span(parameters)
+        found = await self._workers.run(lambda: self._reader.series(matcher_sets, *span))
+        return _limited([dict(labels) for labels in found], parameters.limit())
+
+    async def labels(self, request: Request) -> Response:
+        parameters = await read_parameters(request)
+        matcher_sets, span = _matcher_sets(parameters), _span(parameters)
+        found = await self._workers.run(lambda: self._reader.label_names(matcher_sets, *span))
+        return _limited(list(found), parameters.limit())
+
+    async def label_values(self, request: Request) -> Response:
+        parameters = await read_parameters(request)
+        name = _unescape_label_name(request.path_params["name"])
+        matcher_sets, span = _matcher_sets(parameters), _span(parameters)
+        found = await self._workers.run(lambda: self._reader.label_values(name, matcher_sets, *span))
+        return _limited(list(found), parameters.limit())
+
+    async def format_query(self, request: Request) -> Response:
+        expr = _expression(await read_parameters(request))
+        return success(pretty(parse(expr)))
+
+
+def _expression(parameters: Parameters) -> str:
+    """The query parameter, parsed once here so that a wrong one is worded as Prometheus words it."""
+    expr = parameters.get("query")
+    try:
+        parse(expr)
+    except ParseError as error:
+        raise bad_data(f'invalid parameter "query": {error}') from None
+    return expr
+
+
+def _matcher_sets(parameters: Parameters) -> list[Sequence[Matcher]]:
+    sets: list[Sequence[Matcher]] = []
+    for text in parameters.all("match[]"):
+        try:
+            selector = parse(text)
+        except ParseError as error:
+            raise bad_data(f'invalid parameter "match[]": {error}') from None
+        if not isinstance(selector, nodes.VectorSelector):
+            raise bad_data(f'invalid parameter "match[]": {text!r} is not a series selector')
+        sets.append(selector.matchers)
+    return sets
+
+
+def _span(parameters: Parameters) -> tuple[int, int]:
+    start_ms, end_ms = parameters.time_ms("start", MIN_TIME_MS), parameters.time_ms("end", MAX_TIME_MS)
+    if end_ms < start_ms:
+        raise bad_data('invalid parameter "end": end timestamp must not be before start time')
+    return start_ms, end_ms
+
+
+def _unescape_label_name(name: str) -> str:
+    """Undo Prometheus's `U__` spelling of UTF-8 label names in paths: `U__my_2e_label` is `my.label`."""
+    if not name.startswith("U__"):
+        return name
+    parts = name[3:].replace("__", "\0").split("_")
+    try:
+        text = parts[0] + "".join(chr(int(part, 16)) if index % 2 == 0 else part for index, part in enumerate(parts[1:]))
+    except (ValueError, OverflowError):
+        raise ApiError("bad_data", f"invalid label name: {name!r}", 400) from None
+    return text.replace("\0", "_")
+
+
+def _limited(found: list[object] | list[str] | list[dict[str, str]], limit: int) -> Response:
+    if limit and len(found) > limit:
+        return success(found[:limit], ["results truncated due to limit"])
+    return success(found)
+
+
+def _result_response(result: QueryResult, instant: bool, limit: int) -> Response:
+    truncated = bool(limit) and len(result.labels) > limit and result.type in ("vector", "matrix")
+    if truncated:
+        result = _first(result, limit)
+    warnings = [*result.warnings, *(["results truncated due to limit"] if truncated else [])]
+    extras = [
+        b',"%b":%b' % (name, orjson.dumps(list(notes)))
+        for name, notes in ((b"warnings", warnings), (b"infos", result.infos))
+        if notes
+    ]
+    body = b'{"status":"success","data":%b%b}' % (encode_result(result, instant), b"".join(extras))
+    return Response(body, media_type="application/json")
+
+
+def _first(result: QueryResult, limit: int) -> QueryResult:
+    return dataclasses.replace(
+        result, labels=result.labels[:limit], values=result.values[:limit], present=result.present[:limit]
+    )
