@@ -35,7 +35,7 @@ FAMILIES: dict[str, list[tuple[dict[str, str], Any]]] = {
     "trading_drawdown_ratio": [({**BOT, "strategy": "gamma"}, 0.02)],
     "trading_position_quantity": [({**BOT, "strategy": "gamma", "symbol": HOSTILE}, -1500)],
     "trading_gross_exposure": [({**BOT, "strategy": "gamma", "currency": "USD"}, 250_000)],
-    "trading_capital_total": [({**BOT, "currency": "USD"}, 500_000)],
+    "trading_capital": [({**BOT, "currency": "USD"}, 500_000)],
     "trading_orders_submitted_total": [({}, 3.5)],
     "broker_connection_status": [({**BOT, "broker": "ibkr"}, 1)],
     "trading_kill_switch_active": [({**BOT, "switch": "daily_loss"}, 1)],
@@ -280,6 +280,31 @@ def test_lost_connection_is_shown_and_heals(browser: Any):
         with serving(port):
             tab.page.wait_for_selector('.connection[data-state="live"]')
             assert tab.page.locator('[role="alert"]').count() == 0
+
+
+HIDING = """
+let hidden = false;
+Object.defineProperty(document, "hidden", { get: () => hidden });
+window.hide = (value) => { hidden = value; document.dispatchEvent(new Event("visibilitychange")); };
+"""
+
+
+def test_hidden_tab_holds_no_connection_and_resumes(browser: Any, address: str):
+    with Tab(browser, "about:blank") as tab:
+        tab.page.add_init_script(HIDING)
+        tab.page.goto(address)
+        tab.page.wait_for_selector('.connection[data-state="live"]')
+        tab.page.evaluate("hide(true)")
+        tab.page.wait_for_selector('.connection[data-state="paused"]', state="attached")
+        tab.page.wait_for_timeout(200)
+        asked: list[str] = []
+        tab.page.on("request", lambda request: asked.append(request.url))
+        frozen = tab.text(".pnl .stat-value")
+        tab.page.wait_for_timeout(1200)
+        assert (asked, tab.text(".pnl .stat-value")) == ([], frozen)
+        tab.page.evaluate("hide(false)")
+        tab.page.wait_for_selector('.connection[data-state="live"]')
+        assert [url for url in asked if "query_range" in url], "what was missed is asked for"
 
 
 def test_values_are_polled_where_there_is_no_stream(browser: Any):

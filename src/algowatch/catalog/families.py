@@ -35,6 +35,7 @@ class Family:
     recorder: where a bot finds it, such as `orders.submitted`; empty: computed at scrape, nobody records it.
     buckets:  upper bounds of a histogram, inclusive, ascending, without +Inf.
     profiles: which systems have it; BASE is every system.
+    view_of:  the canonical family whose values a published name repeats, because dashboards of a system ask for it.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Family:
     recorder: str = ""
     buckets: tuple[float, ...] = ()
     profiles: tuple[str, ...] = (BASE,)
+    view_of: str = ""
 
     @property
     def unit(self) -> str:
@@ -187,7 +189,15 @@ def _exposure() -> Iterator[Family]:
         "trading_gross_exposure", "gauge", "Long plus short market value: what a gap can touch", money, "exposure.gross"
     )
     yield Family("trading_net_exposure", "gauge", "Long minus short market value: the bet on direction", money, "exposure.net")
-    yield Family("trading_capital_total", "gauge", "Equity of the account", ("currency",), "exposure.capital_total")
+    yield Family("trading_capital", "gauge", "Equity of the account", ("currency",), "exposure.capital_total")
+    yield Family(
+        "trading_capital_total",
+        "gauge",
+        "Equity of the account, under the name that this system's dashboards use",
+        ("currency",),
+        profiles=("options",),
+        view_of="trading_capital",
+    )
     yield Family(
         "trading_capital_used", "gauge", "Capital bound in positions and margin", ("currency",), "exposure.capital_used"
     )

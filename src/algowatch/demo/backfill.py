@@ -14,6 +14,7 @@ from algowatch.model.labels import METRIC_NAME, Labels
 from algowatch.model.protocols import Layout
 from algowatch.scrape.body import BodyReader
 from algowatch.scrape.exposition import Exposition
+from algowatch.telemetry.exposition import render
 from algowatch.telemetry.watch import Watch, WatchOptions
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _STREAM = "back-fill"
 # From when before the end, and how far apart the samples are: coarse for the week, fine for what the first screen shows.
-_RESOLUTIONS_S = ((7 * 86_400, 60), (6 * 3600, 15), (20 * 60, 1))
+_RESOLUTIONS_S = ((7 * 86_400, 120), (86_400, 60), (2 * 3600, 15), (10 * 60, 1))
 _HALT_S = 3600
 
 
@@ -48,7 +49,7 @@ def backfill(append_block: AppendBlock, trader: Trader, end: int, target: dict[s
     target: the labels that the scrape of the bot will put on its series.
     """
     watch = Watch(WatchOptions(name=target["instance"], discover=False, host_metrics=False))
-    recording = Recording(watch, alert=False)
+    recording = Recording(watch)
     trader.journal = recording
     recording.link(True)
     recording.kill_switch(False, "")
@@ -73,8 +74,12 @@ def _scrapes(
             halted_at = 0
             trader.release_kill_switch()
         recording.update(trader)
-        values = reader.read(watch.exposition(), openmetrics=False)
+        values = reader.read(render(watch.registry, pause=_no_pause), openmetrics=False)
         yield now * 1000, reader.exposition, values
+
+
+def _no_pause() -> None:
+    """Nobody trades in this process, so the renderer need not make way for anybody."""
 
 
 Run = tuple["TimeVector", Layout, "FloatMatrix"]

@@ -55,7 +55,7 @@ def read_market(source: IO[bytes]) -> Trader:
 def trade(trader: Trader, rng: random.Random, ended: threading.Event) -> None:
     """Trade until told to end."""
     watch = algowatch.start(BOT_NAME)
-    recording = Recording(watch)
+    recording = Recording(watch, say)
     trader.journal = recording
     recording.link(True)
     recording.kill_switch(False, "")
@@ -68,9 +68,9 @@ def trade(trader: Trader, rng: random.Random, ended: threading.Event) -> None:
     watch.stop()
 
 
-def say(text: str) -> None:
-    """One line for the person in front of the demo; the parent prints it."""
-    print(text, flush=True)
+def say(text: str, breach: str = "") -> None:
+    """One line for the demo, our parent, which prints it: the alert that must follow, a tab, the text."""
+    print(f"{breach}\t{text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from algowatch.demo.story import Say
 from algowatch.demo.trader import CAPITAL, CURRENCY, STRATEGIES, Trader
 from algowatch.demo.venue import Fill, Order, Tick
 
@@ -15,11 +16,11 @@ _SWITCH = "daily_loss"
 
 
 class Recording:
-    """A `Journal` that records on a watch."""
+    """A `Journal` that records on a watch; with `say` it also alerts and tells when the kill switch trips."""
 
-    def __init__(self, watch: Watch, alert: bool = True) -> None:
+    def __init__(self, watch: Watch, say: Say | None = None) -> None:
         self._watch = watch
-        self._alert = alert
+        self._say = say
 
     def submitted(self, order: Order, decision_s: float) -> None:
         self._watch.latency.signal_generation.observe(decision_s, strategy=order.strategy)
@@ -61,7 +62,8 @@ class Recording:
             self._watch.kill_switches.trip(switch=_SWITCH)
         else:
             self._watch.kill_switches.release(switch=_SWITCH)
-        if active and self._alert:
+        if active and self._say is not None:
+            self._say(f"{reason}: the kill switch trips", "KillSwitchActivated")
             self._watch.alerts.critical("Kill switch activated", f"Trading stopped: {reason}", component="risk")
 
     def broker_error(self, code: str) -> None:

@@ -51,7 +51,8 @@ def _folder(data_dir: Path | None) -> Iterator[Path]:
 
 async def _demo(options: EngineOptions, seed: int, announce: Announce) -> None:
     ended = end_on_signals()
-    engine = Engine(options, on_delivered=lambda record: _announce_alert(record, announce))
+    teller = _Teller(announce)
+    engine = Engine(options, on_delivered=teller.alert)
     trader = Trader(NoJournal(), random.Random(seed))
     await engine.start()
     bot = None
@@ -59,8 +60,8 @@ async def _demo(options: EngineOptions, seed: int, announce: Announce) -> None:
         announce(f"algowatch demo: open {engine.url} in a browser; Ctrl-C ends it")
         began = time.monotonic()
         samples = await asyncio.to_thread(backfill, engine.store.append_block, trader, int(time.time()), _TARGET)
-        announce(f"{_now()}  a week of history is there: {samples:,} samples in {time.monotonic() - began:.1f} s")
-        bot = await _start_bot(trader, seed, announce)
+        teller.say(f"a week of history is there: {samples:,} samples in {time.monotonic() - began:.1f} s")
+        bot = await _start_bot(trader, seed, teller)
         await engine.wait(ended)
     finally:
         if bot is not None:
@@ -68,7 +69,7 @@ async def _demo(options: EngineOptions, seed: int, announce: Announce) -> None:
         await engine.stop()
 
 
-async def _start_bot(trader: Trader, seed: int, announce: Announce) -> asyncio.subprocess.Process:
+async def _start_bot(trader: Trader, seed: int, teller: _Teller) -> asyncio.subprocess.Process:
     """The bot goes on with the very market that the history ends with; it gets it through its standard input."""
     bot = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -82,17 +83,17 @@ async def _start_bot(trader: Trader, seed: int, announce: Announce) -> asyncio.s
     assert bot.stdin is not None
     bot.stdin.write(pickle.dumps(trader))
     bot.stdin.close()
-    announce(f"{_now()}  the simulated bot trades, as process {bot.pid}")
-    asyncio.get_running_loop().create_task(_relay(bot, announce), name="bot's words")
+    teller.say(f"the simulated bot trades, as process {bot.pid}")
+    teller.listening = asyncio.create_task(_relay(bot, teller), name="bot's words")
     return bot
 
 
-async def _relay(bot: asyncio.subprocess.Process, announce: Announce) -> None:
+async def _relay(bot: asyncio.subprocess.Process, teller: _Teller) -> None:
     assert bot.stdout is not None
     async for line in bot.stdout:
-        announce(f"{_now()}  · {line.decode(errors='replace').rstrip()}")
+        teller.story(line.decode(errors="replace").rstrip("\n"))
     if await bot.wait() < 0:
-        announce(f"{_now()}  · the bot was killed (signal {-(bot.returncode or 0)})")
+        teller.say(f"· the bot was killed (signal {-(bot.returncode or 0)})")
 
 
 async def _end_bot(bot: asyncio.subprocess.Process) -> None:
@@ -105,19 +106,41 @@ async def _end_bot(bot: asyncio.subprocess.Process) -> None:
             bot.kill()
 
 
-def _announce_alert(record: Mapping[str, Any], announce: Announce) -> None:
-    """One line for each alert that has reached a receiver; of several receivers the log stands for all."""
-    if record["integration"] != "log" or record["error"]:
-        return
-    labels, annotations = record["labels"], record["annotations"]
-    firing = record["status"] == "firing"
-    severity = labels.get("severity", "warning")
-    mark = ("FIRING  " if firing else "resolved") + " " + "!" * (severity_rank(severity) if firing else 0)
-    what = annotations.get("summary") or annotations.get("description") or ""
-    delay = record["delaySeconds"]
-    took = f"  (breach → message {delay:.2f} s)" if firing and delay is not None else ""
-    announce(f"{_now()}  {mark:<12} {labels.get('alertname', '?')} [{severity}] {what}{took}")
+class _Teller:
+    """Prints the story and its alerts, and says how long after the breach each message was there.
 
+    The delay counts from the moment in the bot where it is known, else from the first sample that showed the breach.
+    """
 
-def _now() -> str:
-    return time.strftime("%H:%M:%S")
+    def __init__(self, announce: Announce) -> None:
+        self._announce = announce
+        self._breaches: dict[str, float] = {}
+        self.listening: asyncio.Task[None] | None = None
+
+    def say(self, text: str) -> None:
+        self._announce(f"{time.strftime('%H:%M:%S')}  {text}")
+
+    def story(self, line: str) -> None:
+        """A line of the bot: the alert that must follow, a tab, the text."""
+        breach, _, text = line.partition("\t")
+        if breach:
+            self._breaches[breach] = time.time()
+        self.say(f"· {text}")
+
+    def alert(self, record: Mapping[str, Any]) -> None:
+        """One line for each alert that has reached a receiver; of several receivers the log stands for all."""
+        if record["integration"] != "log" or record["error"]:
+            return
+        labels, annotations = record["labels"], record["annotations"]
+        name, severity = labels.get("alertname", "?"), labels.get("severity", "warning")
+        summary = annotations.get("summary") or annotations.get("description") or ""
+        if record["status"] == "resolved":
+            self.say(f"resolved     {name}")
+            return
+        mark = "!" * max(1, severity_rank(severity))
+        self.say(f"FIRING {mark:<4}  {name} [{severity}] {summary}{self._delay(name, record)}")
+
+    def _delay(self, name: str, record: Mapping[str, Any]) -> str:
+        began = self._breaches.pop(name, None)
+        delay = time.time() - began if began is not None else record["delaySeconds"]
+        return f"  (breach → message {delay:.2f} s)" if delay is not None else ""

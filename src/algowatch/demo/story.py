@@ -5,11 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from algowatch.demo.trader import CAPITAL, DAILY_LOSS_LIMIT_RATIO, STRATEGIES, Trader
 
-Say = Callable[[str], None]
-"""Tells the person in front of the demo what the simulation is doing."""
+
+class Say(Protocol):
+    """Tells the person in front of the demo what the simulation is doing.
+
+    breach: the alert that must follow, where one must; its delay is counted from here.
+    """
+
+    def __call__(self, text: str, breach: str = "") -> None: ...
 
 
 @dataclass
@@ -47,7 +54,7 @@ class Story:
         self._due.sort(key=lambda entry: entry[0])
 
     def _drop_link(self) -> None:
-        self.say("the broker link drops")
+        self.say("the broker link drops", "BrokerLinkDown")
         self.trader.drop_link()
 
     def _link_without_feed(self) -> None:
@@ -67,7 +74,7 @@ class Story:
 
     def _blip(self) -> None:
         """A short break of the link, and the next one some minutes later."""
-        self.say("the broker link drops for a moment")
+        self.say("the broker link drops for a moment", "BrokerLinkDown")
         self.trader.drop_link()
         self._later(self.rng.uniform(3, 9), lambda: self.trader.restore_link(feed_returns=True))
         self._later(self.rng.uniform(240, 600), self._blip)

@@ -16,7 +16,7 @@ STRATEGIES = ("mean_reversion", "momentum")
 CAPITAL = 250_000.0
 CURRENCY = "USD"
 _TARGET_GROSS_RATIO = 1.2
-_ORDERS_PER_SECOND = 0.05
+_ORDERS_PER_SECOND = 0.09
 DAILY_LOSS_LIMIT_RATIO = -0.02
 
 
@@ -168,7 +168,7 @@ class Trader:
         loss_ratio = sum(self.daily_pnl(name) for name in STRATEGIES) / CAPITAL
         if loss_ratio < DAILY_LOSS_LIMIT_RATIO:
             self.halted = True
-            self.journal.kill_switch(True, f"daily P&L {loss_ratio:.1%} of capital")
+            self.journal.kill_switch(True, f"daily P&L is {loss_ratio:.1%} of capital")
             self._flatten()
 
     def _flatten(self) -> None:

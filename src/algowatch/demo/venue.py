@@ -19,7 +19,7 @@ Side = Literal["BUY", "SELL"]
 _SECONDS_PER_DAY = 86_400.0
 # Volatility of a price over one day, and how it is spread over the day: calm nights, a lively open and close.
 _DAILY_VOLATILITY = 0.011
-_NIGHT_FACTOR = 0.35
+_NIGHT_FACTOR = 0.6
 _OPEN_HOUR, _CLOSE_HOUR = 13.5, 20.0
 _REVERSION_PER_DAY = 2.0
 _TREND_SIZE, _TREND_DAYS = 0.006, 0.4

@@ -1,5 +1,6 @@
 """From alerts to messages: routing, grouping, the durable outbox, delivery."""
 
+from algowatch.notify.configuration import load_routing, parse_routing
 from algowatch.notify.lanes import LaneOptions
 from algowatch.notify.notifier import Notifier, NotifyOptions
 from algowatch.notify.routing import Routing, built_in_routing
@@ -15,4 +16,6 @@ __all__ = [
     "Routing",
     "Silence",
     "built_in_routing",
+    "load_routing",
+    "parse_routing",
 ]

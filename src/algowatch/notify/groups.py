@@ -15,10 +15,12 @@ _QUIET_BEAT_MS = 10_000
 class Group:
     """The alerts of one route that have the same group labels.
 
-    due_ms: when it is flushed next. A group is flushed first after group_wait, then every group_interval.
+    due_ms:     when it is flushed next. A group is flushed first after group_wait, then every group_interval.
+    flushed_ms: when it was flushed last; None before the first time.
+    told_ms:    when a flush last had something to tell somebody; counts for prompt routes only.
     """
 
-    __slots__ = ("alerts", "due_ms", "flushed_ms", "key", "labels", "route", "seen")
+    __slots__ = ("alerts", "due_ms", "flushed_ms", "key", "labels", "route", "seen", "told_ms")
 
     def __init__(self, route: Route, labels: Labels, now_ms: int) -> None:
         self.route = route
@@ -27,6 +29,7 @@ class Group:
         self.alerts: dict[Labels, Alert] = {}
         self.seen: dict[Labels, bool] = {}
         self.flushed_ms: int | None = None
+        self.told_ms = -(10**15)
         self.due_ms = now_ms + route.options.group_wait_ms
 
     def insert(self, alert: Alert, now_ms: int) -> None:
@@ -40,7 +43,7 @@ class Group:
             self.due_ms = min(self.due_ms, self._prompt_due_ms(now_ms))
 
     def flush(self, now_ms: int) -> list[AlertInMessage]:
-        """What there is to tell now, in Alertmanager's order; resolved alerts leave the group, the next flush is set."""
+        """What there is to tell now, in Alertmanager's order; resolved alerts leave the group. `plan` comes next."""
         items = [
             AlertInMessage(alert, "resolved" if alert.resolved(now_ms) else "firing")
             for alert in sorted(self.alerts.values(), key=telling_order)
@@ -48,21 +51,25 @@ class Group:
         self.seen = {item.labels: True for item in items if item.status == "firing"}
         self.alerts = {item.labels: item.alert for item in items if item.status == "firing"}
         self.flushed_ms = now_ms
+        return items
+
+    def plan(self, now_ms: int, *, told: bool) -> None:
+        """Set the next flush. told: the last one had something to tell."""
+        if told:
+            self.told_ms = now_ms
         options = self.route.options
         self.due_ms = self._prompt_due_ms(now_ms) if options.prompt else now_ms + max(1, options.group_interval_ms)
-        return items
 
     def _prompt_due_ms(self, now_ms: int) -> int:
         """The next change that is known of, else a slow beat for silences, inhibition and repeats; never within the
-        group_interval of the last flush.
+        group_interval of the last telling.
         """
         news = [
             now_ms if (labels in self.seen) == alert.resolved(now_ms) else max(now_ms, alert.ends_at_ms)
             for labels, alert in self.alerts.items()
         ]
-        assert self.flushed_ms is not None
         soonest = min(news, default=now_ms + _QUIET_BEAT_MS)
-        return max(min(soonest, now_ms + _QUIET_BEAT_MS), self.flushed_ms + max(1, self.route.options.group_interval_ms))
+        return max(min(soonest, now_ms + _QUIET_BEAT_MS), self.told_ms + max(1, self.route.options.group_interval_ms))
 
 
 def telling_order(alert: Alert) -> tuple[object, ...]:

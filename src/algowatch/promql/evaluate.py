@@ -126,9 +126,15 @@ class Evaluator:
             case Aggregate():
                 return self._aggregate(expr)
             case Call():
-                return FUNCTIONS[expr.func](self, expr)
+                return self._call(expr)
             case MatrixSelector() | Subquery():
                 raise EvaluationError("a range vector cannot stand here; only functions over ranges take one")
+
+    def _call(self, expr: Call) -> Value:
+        implementation = FUNCTIONS.get(expr.func)
+        if implementation is None:
+            raise NotSupportedError(f"the function {expr.func}() is not supported by this engine")
+        return implementation(self, expr)
 
     def vector(self, expr: Expr) -> Vector:
         value = self.evaluate(expr)
@@ -258,8 +264,7 @@ class Evaluator:
             return value
         if isinstance(value, Scalar):
             return Scalar(-value.values)
-        negated = drop_names(replace(value, values=-value.values), self.delayed)
-        return negated if self.delayed else reject_same_labelsets(negated)
+        return self.per_step(drop_names(replace(value, values=-value.values), self.delayed))
 
     def _binary(self, expr: Binary) -> Value:
         lhs, rhs = self.evaluate(expr.lhs), self.evaluate(expr.rhs)

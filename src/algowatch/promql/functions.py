@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from algowatch.errors import NotSupportedError
 from algowatch.model.labels import EMPTY, METRIC_NAME, Labels, Matcher
 from algowatch.promql import dates, histograms, info, label_functions, ordering, over_time, rate
 from algowatch.promql.extended import anchored_rate
@@ -197,10 +196,6 @@ def _smoothing(evaluator: Evaluator, call: Call) -> Value:
     return evaluator.over_windows(call.args[0], lambda windows: over_time.smooth(windows, smoothing, trend))
 
 
-def _no_start_timestamps(evaluator: Evaluator, call: Call) -> Value:
-    raise NotSupportedError(f"{call.func}() is not supported by this engine: it keeps no start timestamps")
-
-
 FUNCTIONS: dict[str, Implementation] = {
     "abs": _each(np.abs),
     "absent": _absent,
@@ -258,7 +253,6 @@ FUNCTIONS: dict[str, Implementation] = {
     "sinh": _each(np.sinh),
     "sqrt": _each(np.sqrt),
     "start": _constant(lambda evaluator: evaluator.query.span.start_ms / 1000),
-    "start_timestamp": _no_start_timestamps,
     "stddev_over_time": _over(over_time.deviation),
     "stdvar_over_time": _over(over_time.variance),
     "step": _constant(lambda evaluator: evaluator.query.span.step_ms / 1000),

@@ -1,9 +1,9 @@
 """The fast way from a target's body to its values.
 
 Most scrapes bring the same lines as the scrape before, with some numbers changed. So the lines are compared with the previous
-ones, and of those that differ only the number behind an unchanged series is read. Whatever differs in any other way goes
-through the strict parser. Nothing is ever taken over unread: a line is either equal to one that the parser accepted, or equal
-up to its value, and the value consists of the characters of a plain number.
+ones, and of those that differ only what stands behind an unchanged series is read: plain numbers all at once, anything else
+(timestamps, exemplars) line by line. Whatever differs in any other way goes through the strict parser as a whole. Nothing is
+ever taken over unread: a line is either equal to one that the parser accepted, or equal up to its value.
 """
 
 from __future__ import annotations
@@ -15,32 +15,45 @@ from operator import ne
 import numpy as np
 from numpy.typing import NDArray
 
-from algowatch.scrape.exposition import Exposition, Sample, parse_exposition
+from algowatch.scrape.exposition import Exposition, Sample, parse_exposition, parse_rest
 
 _NUMBER_BYTES = b"0123456789+-.eENaIinf "
 
+Floats = NDArray[np.float64]
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(slots=True, eq=False)
 class _Known:
-    """The last body that was read, line by line; `sample_at` is -1 where a line is not a plain sample."""
+    """The last body that was read, line by line.
+
+    keys:      what stands before the value on each line, blanks included; empty where the line is not a sample.
+    cuts:      the lengths of the keys.
+    sample_at: the place of the line's sample in the exposition, -1 where it has none.
+    plain:     whether nothing but a number follows the key.
+    """
 
     openmetrics: bool
     lines: list[bytes]
     keys: list[bytes]
     cuts: list[int]
+    series_ends: list[int]
     sample_at: list[int]
-    values: NDArray[np.float64]
+    plain: list[bool]
+    values: Floats
 
 
 class BodyReader:
-    """Reads the bodies of one target; `exposition` is what the last strict reading found and stays the same object
-    while the layout does."""
+    """Reads the bodies of one target.
+
+    `exposition` is what the last strict reading found; it stays the same object while the layout does, and its samples with a
+    timestamp or an exemplar are replaced in place. Their values are in what `read` returns.
+    """
 
     def __init__(self) -> None:
         self.exposition = Exposition()
         self._known: _Known | None = None
 
-    def read(self, body: bytes, *, openmetrics: bool) -> NDArray[np.float64]:
+    def read(self, body: bytes, *, openmetrics: bool) -> Floats:
         """The values of `exposition.samples`, in their order; a fresh array each time.
 
         Raises: ExpositionError; the reader then still knows the last good body.
@@ -48,8 +61,11 @@ class BodyReader:
         values = self.read_unchanged_layout(body, openmetrics=openmetrics)
         return values if values is not None else self.read_strictly(body, openmetrics=openmetrics)
 
-    def read_unchanged_layout(self, body: bytes, *, openmetrics: bool) -> NDArray[np.float64] | None:
-        """The values if nothing but plain numbers changed since the last body, else None."""
+    def read_unchanged_layout(self, body: bytes, *, openmetrics: bool) -> Floats | None:
+        """The values if nothing changed but what stands behind the series, else None.
+
+        Raises: ExpositionError.
+        """
         known = self._known
         if known is None or known.openmetrics is not openmetrics:
             return None
@@ -59,15 +75,18 @@ class BodyReader:
         changed = list(compress(range(len(lines)), map(ne, lines, known.lines)))
         if not changed:
             return known.values.copy()
-        numbers = _changed_numbers(known, lines, changed)
+        if not all(known.sample_at[index] >= 0 and lines[index].startswith(known.keys[index]) for index in changed):
+            return None
+        numbers = _plain_numbers(known, lines, changed)
+        if numbers is None:
+            numbers = self._numbers_one_by_one(known, lines, changed)
         if numbers is None:
             return None
-        values = known.values.copy()
-        values[[known.sample_at[index] for index in changed]] = numbers
-        self._known = _Known(openmetrics, lines, known.keys, known.cuts, known.sample_at, values)
-        return values.copy()
+        known.values[[known.sample_at[index] for index in changed]] = numbers
+        known.lines = lines
+        return known.values.copy()
 
-    def read_strictly(self, body: bytes, *, openmetrics: bool) -> NDArray[np.float64]:
+    def read_strictly(self, body: bytes, *, openmetrics: bool) -> Floats:
         """Read with the strict parser and remember the layout. May run in a worker thread."""
         exposition = parse_exposition(body, openmetrics=openmetrics)
         values = np.fromiter((sample.value for sample in exposition.samples), np.float64, len(exposition.samples))
@@ -75,17 +94,30 @@ class BodyReader:
         self.exposition = exposition
         return values.copy()
 
+    def _numbers_one_by_one(self, known: _Known, lines: list[bytes], changed: list[int]) -> Floats | None:
+        """None where a sample that had no timestamp of its own has one now, or the other way round: that is another layout."""
+        samples = self.exposition.samples
+        found: list[Sample] = []
+        for index in changed:
+            before = samples[known.sample_at[index]]
+            sample = parse_rest(lines[index], known.series_ends[index], before, openmetrics=known.openmetrics)
+            if (sample.timestamp_ms is None) != (before.timestamp_ms is None):
+                return None
+            found.append(sample)
+        for index, sample in zip(changed, found, strict=True):
+            samples[known.sample_at[index]] = sample
+            known.plain[index] = sample.timestamp_ms is None and sample.exemplar is None
+        return np.array([sample.value for sample in found])
 
-def _changed_numbers(known: _Known, lines: list[bytes], changed: list[int]) -> NDArray[np.float64] | None:
-    keys, cuts, sample_at = known.keys, known.cuts, known.sample_at
-    texts = []
-    for index in changed:
-        line = lines[index]
-        if sample_at[index] < 0 or not line.startswith(keys[index]):
-            return None
-        texts.append(line[cuts[index] :])
+
+def _plain_numbers(known: _Known, lines: list[bytes], changed: list[int]) -> Floats | None:
+    """All numbers at once; None where something else than a plain finite number follows, or did before."""
+    cuts, plain = known.cuts, known.plain
+    texts = [lines[index][cuts[index] :] for index in changed]
     joined = b" ".join(texts)
-    if joined.translate(None, _NUMBER_BYTES) or joined.count(b" ") != len(texts) - 1:
+    if joined.translate(None, _NUMBER_BYTES) or joined.count(b" ") != len(texts) - 1 or b"" in texts:
+        return None
+    if not all(plain[index] for index in changed):
         return None
     try:
         numbers = np.array(list(map(float, texts)))
@@ -94,13 +126,15 @@ def _changed_numbers(known: _Known, lines: list[bytes], changed: list[int]) -> N
     return None if np.isinf(numbers).any() else numbers
 
 
-def _remember(body: bytes, openmetrics: bool, samples: list[Sample], values: NDArray[np.float64]) -> _Known:
+def _remember(body: bytes, openmetrics: bool, samples: list[Sample], values: Floats) -> _Known:
     lines = body.split(b"\n")
-    keys, cuts, sample_at = [b""] * len(lines), [0] * len(lines), [-1] * len(lines)
+    count = len(lines)
+    known = _Known(openmetrics, lines, [b""] * count, [0] * count, [0] * count, [-1] * count, [False] * count, values)
     for position, sample in enumerate(samples):
         line = lines[sample.line].decode()
         key = line[: sample.value_start].encode()
-        keys[sample.line], cuts[sample.line] = key, len(key)
-        if sample.value_end == len(line):
-            sample_at[sample.line] = position
-    return _Known(openmetrics, lines, keys, cuts, sample_at, values)
+        known.keys[sample.line], known.cuts[sample.line] = key, len(key)
+        known.series_ends[sample.line] = len(key.rstrip(b" \t"))
+        known.sample_at[sample.line] = position
+        known.plain[sample.line] = sample.value_end == len(line)
+    return known

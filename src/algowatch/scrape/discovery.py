@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +27,11 @@ class Discovery(Protocol):
 
     groups: Sequence[TargetGroup]
 
+    def start(self) -> None: ...
+
     def poll(self) -> bool: ...
+
+    async def stop(self) -> None: ...
 
     @property
     def problems(self) -> Sequence[str]: ...
@@ -44,8 +48,14 @@ class StaticDiscovery:
             for index, config in enumerate(configs)
         )
 
+    def start(self) -> None:
+        """Nothing to begin with."""
+
     def poll(self) -> bool:
         return False
+
+    async def stop(self) -> None:
+        """Nothing to end."""
 
 
 @dataclass(slots=True)
@@ -68,6 +78,12 @@ class FileDiscovery:
     def problems(self) -> Sequence[str]:
         return tuple(known.problem for known in self._files.values() if known.problem)
 
+    def start(self) -> None:
+        """Nothing to begin with."""
+
+    async def stop(self) -> None:
+        """Nothing to end."""
+
     def poll(self) -> bool:
         """Look at every file's stamp; read those that changed. True if the targets changed."""
         stamps = self._stamps()
@@ -83,6 +99,9 @@ class FileDiscovery:
             self.groups = tuple(group for path in sorted(self._files) for group in self._files[path].groups)
         return changed
 
+    def _groups(self, path: str) -> tuple[TargetGroup, ...]:
+        return tuple(with_label(group, "__meta_filepath", path) for group in read_groups(path))
+
     def _stamps(self) -> dict[str, _Stamp]:
         stamps: dict[str, _Stamp] = {}
         for pattern in self._patterns:
@@ -94,7 +113,7 @@ class FileDiscovery:
 
     def _read(self, path: str, stamp: _Stamp, known: _KnownFile | None) -> _KnownFile:
         try:
-            return _KnownFile(stamp, read_groups(path))
+            return _KnownFile(stamp, self._groups(path))
         except ValueError as error:
             kept = known.groups if known is not None else ()
             _log.warning("%s: %s; the targets that it had stay", path, error)
@@ -122,6 +141,10 @@ class BotDiscovery(FileDiscovery):
         return stamps
 
 
+def with_label(group: TargetGroup, name: str, value: str) -> TargetGroup:
+    return replace(group, labels=group.labels.with_labels({name: value}))
+
+
 def _stamp(path: str) -> _Stamp | None:
     try:
         found = os.stat(path)
@@ -142,7 +165,7 @@ def read_groups(path: str) -> tuple[TargetGroup, ...]:
     try:
         data = json.loads(text) if path.lower().endswith(".json") else yaml.load(text, yaml.CSafeLoader)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"neither read nor used: {' '.join(str(error).split())}") from None
+        raise ValueError(f"not valid JSON or YAML: {' '.join(str(error).split())}") from None
     return groups_of(data, path)
 
 

@@ -93,6 +93,24 @@ def parse_exposition(body: bytes, *, openmetrics: bool = False) -> Exposition:
     return reader.exposition
 
 
+def parse_rest(line: bytes, series_end: int, like: Sample, *, openmetrics: bool) -> Sample:
+    """Read what stands behind a known series on one line: `line[:series_end]`, in bytes, is as it was for `like`.
+
+    Raises: ExpositionError.
+    """
+    reader = _OpenMetricsReader() if openmetrics else _TextReader()
+    reader.number = like.line
+    if len(line) > MAX_LINE_LENGTH:
+        raise reader.error(f"the line is longer than {MAX_LINE_LENGTH} characters")
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        raise reader.error("invalid UTF-8") from None
+    if "\0" in text:
+        raise reader.error("a NUL character")
+    return reader.read_rest(like.labels, text, len(line[:series_end].decode("utf-8")))
+
+
 def parse_float(text: str) -> float:
     """A sample's value as Go's ParseFloat reads it, without hexadecimal digits and underscores.
 
@@ -162,11 +180,15 @@ class _TextReader:
             self.read_comment(line, at + 1)
             return
         labels, at = self.read_series(line, at)
+        self.exposition.samples.append(self.read_rest(labels, line, at))
+
+    def read_rest(self, labels: Labels, line: str, at: int) -> Sample:
+        """What stands behind a series: its value and what may follow, up to the end of the line."""
         value, start, end = self.read_value(line, at)
         timestamp_ms, at = self.read_timestamp(line, end)
         if at != len(line):
             raise self.error("unexpected text after the sample", line)
-        self.exposition.samples.append(Sample(labels, value, timestamp_ms, None, self.number, start, end))
+        return Sample(labels, value, timestamp_ms, None, self.number, start, end)
 
     def skip(self, line: str, at: int) -> int:
         found = self.blanks.match(line, at)
@@ -335,12 +357,15 @@ class _OpenMetricsReader(_TextReader):
             self.read_directive(line)
             return
         labels, at = self.read_series(line, 0)
+        self.exposition.samples.append(self.read_rest(labels, line, at))
+
+    def read_rest(self, labels: Labels, line: str, at: int) -> Sample:
         value, start, end = self.read_value(line, self.blank(line, at, "a value"))
         timestamp_ms, at = self.read_seconds(line, end)
         exemplar, at = self.read_exemplar(line, at)
         if at != len(line):
             raise self.error("unexpected text after the sample", line)
-        self.exposition.samples.append(Sample(labels, value, timestamp_ms, exemplar, self.number, start, end))
+        return Sample(labels, value, timestamp_ms, exemplar, self.number, start, end)
 
     def blank(self, line: str, at: int, before: str) -> int:
         if line[at : at + 1] != " ":

@@ -17,6 +17,8 @@ _ACCEPTED = {
     "PrometheusText1.0.0": "text/plain;version=1.0.0;escaping=allow-utf-8",
     "PrometheusText0.0.4": "text/plain;version=0.0.4",
 }
+_CUT_OFF = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
+"""A connection that was kept open since the last scrape may have been closed by the other side meanwhile: ask once more."""
 _TEXT_TYPES = ("text/plain", "")
 
 
@@ -49,17 +51,25 @@ async def fetch(
     Raises: FetchError with the text that a target's last error shows.
     """
     try:
-        async with asyncio.timeout(timeout_ms / 1000), client.stream("GET", url, headers=headers) as response:
-            if response.status_code != 200:
-                raise FetchError(f"server returned HTTP status {response.status_code} {response.reason_phrase}".rstrip())
-            openmetrics = is_openmetrics(response.headers.get("content-type", ""), fallback)
-            return Body(await _read(response, limit), openmetrics)
+        async with asyncio.timeout(timeout_ms / 1000):
+            try:
+                return await _get(client, url, headers, limit, fallback)
+            except _CUT_OFF:
+                return await _get(client, url, headers, limit, fallback)
     except TimeoutError:
         raise FetchError(f'Get "{url}": context deadline exceeded') from None
     except httpx2.ConnectError as error:
         raise FetchError(f'Get "{url}": {_reason(error)}', refused=True) from None
     except (httpx2.HTTPError, httpx2.InvalidURL, zlib.error, UnicodeError, OSError) as error:
         raise FetchError(f'Get "{url}": {_reason(error)}') from None
+
+
+async def _get(client: httpx2.AsyncClient, url: str, headers: Mapping[str, str], limit: int, fallback: str) -> Body:
+    async with client.stream("GET", url, headers=headers) as response:
+        if response.status_code != 200:
+            raise FetchError(f"server returned HTTP status {response.status_code} {response.reason_phrase}".rstrip())
+        openmetrics = is_openmetrics(response.headers.get("content-type", ""), fallback)
+        return Body(await _read(response, limit), openmetrics)
 
 
 def is_openmetrics(content_type: str, fallback: str) -> bool:

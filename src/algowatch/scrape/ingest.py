@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +47,12 @@ class Plan:
     dated: tuple[tuple[int, Labels], ...]
     kept: int
     duplicates: int
+
+    def places(self) -> Iterator[tuple[Labels, int]]:
+        """Every stored series with the position of its sample."""
+        yield from zip(self.series, self.positions.tolist(), strict=True)
+        for position, labels in self.dated:
+            yield labels, position
 
 
 def make_plan(samples: Sequence[Sample], target_labels: Labels, reserved: frozenset[Labels], options: IngestOptions) -> Plan:

@@ -8,6 +8,7 @@ from algowatch.scrape.checks import scrape_interval_ms, scrape_timeout_ms
 from algowatch.scrape.client import credential_headers, make_client
 from algowatch.scrape.discovery import Discovery, FileDiscovery, StaticDiscovery
 from algowatch.scrape.fetch import DEFAULT_PROTOCOLS, accept_header
+from algowatch.scrape.http_discovery import HttpDiscovery
 from algowatch.scrape.ingest import IngestOptions
 from algowatch.scrape.loop import LoopDependencies, LoopOptions
 from algowatch.scrape.pool import Pool
@@ -21,7 +22,7 @@ def job_pool(file: ScrapeFile, job: ScrapeConfig, given: LoopDependencies, body_
         _defaults(file, job),
         _loop_options(file, job, body_limit, user_agent),
         make_client(job),
-        _discoveries(job),
+        _discoveries(job, user_agent),
         given,
         _limit(job.target_limit, file.global_.target_limit),
     )
@@ -77,8 +78,9 @@ def _limit(own: int | None, shared: int | None) -> int:
     return own or shared or 0
 
 
-def _discoveries(job: ScrapeConfig) -> list[Discovery]:
+def _discoveries(job: ScrapeConfig, user_agent: str) -> list[Discovery]:
     return [
         StaticDiscovery(job.static_configs),
         *(FileDiscovery(config.files) for config in job.file_sd_configs),
+        *(HttpDiscovery(config, user_agent) for config in job.http_sd_configs),
     ]

@@ -71,7 +71,8 @@ class LoopDependencies:
     clock: Clock
     on_scraped: Callable[[ScrapeReport], None]
     is_alive: Callable[[Process], bool]
-    on_exemplars: Callable[[Sequence[tuple[Labels, Exemplar, int]]], None] | None = None
+    on_exemplars: Callable[[Labels, Exemplar, int], None] = lambda labels, exemplar, timestamp_ms: None
+    """Called with a stored series, its exemplar and the exemplar's time, for each that is new."""
 
 
 @dataclass(slots=True)
@@ -98,15 +99,24 @@ class TargetLoop:
         self._given = given
         self._reader = BodyReader()
         self._rows = RowBuilder(target.labels, options.ingest, bot=target.is_bot)
+        self.displaced = False
+        """The process is gone, and another registered bot has its address: what answers there is not this target."""
         self._failures = 0
         self._last_timestamp_ms = 0
         self._dated: dict[Labels, int] = {}
+        self._exemplars: dict[Labels, Exemplar] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def metadata(self) -> dict[str, Metadata]:
         return self._reader.exposition.metadata
+
+    def continue_from(self, before: TargetLoop) -> None:
+        """Take over from a loop that was stopped because its job's settings changed."""
+        self._rows.continue_from(before._rows)
+        self._last_timestamp_ms, self._dated = before._last_timestamp_ms, before._dated
+        self.state = before.state
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=f"scrape {self.target.url}")
@@ -132,9 +142,9 @@ class TargetLoop:
         self.wake()
 
     async def _run(self) -> None:
-        offset = offset_ms(self.target.stream, self.target.interval_ms)
         if not self.target.is_bot:
-            await self._sleep(first_delay_ms(offset, self.target.interval_ms))
+            interval_ms = self.target.interval_ms
+            await self._sleep(first_delay_ms(offset_ms(self.target.stream, interval_ms), interval_ms))
         slot_ms = self._given.clock.now_ms()
         while True:
             try:
@@ -143,12 +153,12 @@ class TargetLoop:
                 self.state.last_error = f"{type(error).__name__}: {error}"
                 self.state.health = "down"
                 _log.exception("the scrape of %s failed in an unforeseen way", self.target.url)
-            slot_ms = await self._wait_for_slot(slot_ms, offset)
+            slot_ms = await self._wait_for_slot(slot_ms)
 
-    async def _wait_for_slot(self, last_ms: int, offset: int) -> int:
+    async def _wait_for_slot(self, last_ms: int) -> int:
         """Sleep to the next slot and return its time; slots that passed during the scrape are skipped and counted."""
         now_ms, interval_ms = self._given.clock.now_ms(), self.target.interval_ms
-        slot_ms = next_slot_ms(now_ms, interval_ms, offset)
+        slot_ms = next_slot_ms(now_ms, interval_ms, offset_ms(self.target.stream, interval_ms))
         self.state.skipped += max(0, (slot_ms - last_ms) // interval_ms - 1)
         woken = await self._sleep(slot_ms - now_ms)
         return self._given.clock.now_ms() if woken else slot_ms
@@ -173,9 +183,12 @@ class TargetLoop:
         try:
             if self.target.problem:
                 raise FetchError(self.target.problem)
+            if self.displaced:
+                raise FetchError("its process is gone, and another bot answers at its address", refused=True)
             values = await self._values(await self._fetch())
             samples = len(values)
             row = self._good_row(values, clock.monotonic() - started_s)
+            self._pass_exemplars(timestamp_ms)
         except FetchError as error:
             problem, refused = str(error), error.refused
         except (ExpositionError, LimitError) as error:
@@ -218,6 +231,20 @@ class TargetLoop:
         if plan is not None and plan.dated:
             self._store_dated(plan.dated, values)
         return row
+
+    def _pass_exemplars(self, timestamp_ms: int) -> None:
+        plan, samples = self._rows.plan, self._reader.exposition.samples
+        if plan is None or not any(sample.exemplar for sample in samples):
+            return
+        found: dict[Labels, Exemplar] = {}
+        for labels, position in plan.places():
+            exemplar = samples[position].exemplar
+            if exemplar is not None:
+                found[labels] = exemplar
+                if self._exemplars.get(labels) != exemplar:
+                    when_ms = timestamp_ms if exemplar.timestamp_ms is None else exemplar.timestamp_ms
+                    self._given.on_exemplars(labels, exemplar, when_ms)
+        self._exemplars = found
 
     def _store_dated(self, dated: Sequence[tuple[int, Labels]], values: Floats) -> None:
         """Append the samples that bring their own time, each moment once."""

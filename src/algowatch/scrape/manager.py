@@ -16,16 +16,18 @@ from algowatch.model.labels import Labels
 from algowatch.model.protocols import Append
 from algowatch.scrape.client import make_client
 from algowatch.scrape.discovery import BotDiscovery
-from algowatch.scrape.exposition import Metadata
+from algowatch.scrape.exposition import Exemplar, Metadata
 from algowatch.scrape.fetch import DEFAULT_PROTOCOLS, accept_header
 from algowatch.scrape.jobs import job_pool
 from algowatch.scrape.loop import AppendSamples, Health, LoopDependencies, LoopOptions, ScrapeReport, TargetLoop
 from algowatch.scrape.pool import Pool
-from algowatch.scrape.processes import is_alive
-from algowatch.scrape.sections import ScrapeConfig, ScrapeFile
+from algowatch.scrape.sections import GlobalConfig, ScrapeConfig, ScrapeFile
 from algowatch.scrape.target import BOTS_POOL, DroppedTarget, Process, TargetDefaults
+from algowatch.telemetry.registration import process_alive
 
 _log = logging.getLogger(__name__)
+
+_LOOKS_PER_FILE_POLL = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class ScrapeOptions:
     bot_interval_ms: int = 1000
     bot_timeout_ms: int = 1000
     poll_interval_s: float = 0.1
-    """How often the bots' folder, the bots' processes and the stamps of file_sd files are looked at."""
+    """How often the bots' folder and processes are looked at; file_sd files and http_sd answers at every fifth look."""
     body_limit: int = 256 << 20
     user_agent: str = "algowatch"
 
@@ -98,14 +100,16 @@ class ScrapeManager:
         clock: Clock,
         on_scraped: Callable[[ScrapeReport], None] = lambda report: None,
         append_samples: AppendSamples | None = None,
-        is_alive: Callable[[Process], bool] = is_alive,
+        on_exemplars: Callable[[Labels, Exemplar, int], None] = lambda labels, exemplar, timestamp_ms: None,
+        is_alive: Callable[[Process], bool] = lambda process: process_alive(process.pid, process.started_s),
     ) -> None:
         self.options = options
-        self._given = LoopDependencies(append, append_samples, clock, on_scraped, is_alive)
+        self._given = LoopDependencies(append, append_samples, clock, on_scraped, is_alive, on_exemplars)
         self._file = ScrapeFile()
         self._pools: dict[str, Pool] = {}
-        self._configs: dict[str, tuple[ScrapeConfig, object]] = {}
+        self._configs: dict[str, tuple[ScrapeConfig, GlobalConfig]] = {}
         self._watched: dict[str, _Watched] = {}
+        self._looks = 0
         self._task: asyncio.Task[None] | None = None
         self._sync = asyncio.Lock()
 
@@ -113,6 +117,7 @@ class ScrapeManager:
         """Begin to scrape; returns once every target that is known by now has its loop."""
         if self.options.bots_directory is not None:
             self._pools[BOTS_POOL] = self._bots_pool(self.options.bots_directory)
+            await self._pools[BOTS_POOL].start()
         await self.reload(config or self._file)
         self._task = asyncio.create_task(self._watch(), name="scrape discovery")
 
@@ -124,15 +129,13 @@ class ScrapeManager:
         async with self._sync:
             wanted = {job.job_name: (job, config.global_) for job in config.scrape_configs}
             fresh = {name: self._new_pool(config, job) for name, (job, _) in wanted.items() if self._is_new(name, wanted[name])}
-            names = [name for name in self._configs if name not in wanted or name in fresh]
-            for name in names:
+            for name in [name for name in self._configs if name not in wanted]:
                 await self._pools.pop(_key(name)).stop(gone=True)
-            self._pools |= {_key(name): pool for name, pool in fresh.items()}
-            self._configs = dict(wanted)
-            self._file = config
-            for pool in self._pools.values():
-                pool.poll()
-                await pool.sync()
+            for name, pool in fresh.items():
+                before = self._pools.get(_key(name))
+                self._pools[_key(name)] = pool
+                await (pool.start() if before is None else pool.replace(before))
+            self._configs, self._file = wanted, config
 
     async def stop(self) -> None:
         """End all loops. No staleness markers are written: the targets are still there."""
@@ -186,7 +189,7 @@ class ScrapeManager:
             state.skipped,
         )
 
-    def _is_new(self, name: str, config: tuple[ScrapeConfig, object]) -> bool:
+    def _is_new(self, name: str, config: tuple[ScrapeConfig, GlobalConfig]) -> bool:
         return self._configs.get(name) != config
 
     def _new_pool(self, file: ScrapeFile, job: ScrapeConfig) -> Pool:
@@ -212,8 +215,9 @@ class ScrapeManager:
                 _log.exception("looking for targets failed")
 
     async def _look(self) -> None:
-        for pool in self._pools.values():
-            if pool.poll():
+        self._looks += 1
+        for name, pool in self._pools.items():
+            if (name == BOTS_POOL or self._looks % _LOOKS_PER_FILE_POLL == 0) and pool.poll():
                 await pool.sync()
         bots = self._pools.get(BOTS_POOL)
         if bots is not None:
@@ -229,6 +233,9 @@ class ScrapeManager:
             if process is not None and not watched.gone and not self._given.is_alive(process):
                 watched.gone = True
                 loop.wake()
+        lively = {loop.target.url for stream, loop in bots.loops.items() if not self._watched[stream].gone}
+        for stream, loop in bots.loops.items():
+            loop.displaced = self._watched[stream].gone and loop.target.url in lively
 
 
 def _key(job_name: str) -> str:

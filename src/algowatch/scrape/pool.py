@@ -33,6 +33,7 @@ class Pool:
         self.loops: dict[str, TargetLoop] = {}
         self.dropped: Sequence[DroppedTarget] = ()
         self._given = given
+        self._before: dict[str, TargetLoop] = {}
 
     @property
     def problems(self) -> list[str]:
@@ -44,6 +45,12 @@ class Pool:
 
     def groups(self) -> list[TargetGroup]:
         return [group for discovery in self.discoveries for group in discovery.groups]
+
+    async def start(self) -> None:
+        for discovery in self.discoveries:
+            discovery.start()
+        self.poll()
+        await self.sync()
 
     async def sync(self) -> None:
         """Start loops for new targets, move or restart changed ones, end those that are gone."""
@@ -61,12 +68,30 @@ class Pool:
         loop = self.loops.get(stream)
         if loop is None:
             loop = self.loops[stream] = TargetLoop(target, self.client, self.options, self._given)
+            before = self._before.pop(stream, None)
+            if before is not None:
+                loop.continue_from(before)
             loop.start()
         elif loop.target != target:
             loop.move(target)
 
+    async def replace(self, before: Pool) -> None:
+        """Start in the place of a pool with other settings; targets of both go on, the others end."""
+        await before._halt()
+        self._before = before.loops
+        await self.start()
+        await asyncio.gather(*(loop.stop(gone=True) for loop in self._before.values()))
+        self._before = {}
+
     async def stop(self, *, gone: bool) -> None:
-        """End all loops and the client; `gone` as for `TargetLoop.stop`."""
-        await asyncio.gather(*(loop.stop(gone=gone) for loop in self.loops.values()))
+        """End all loops, the discoveries and the client; `gone` as for `TargetLoop.stop`."""
+        loops = tuple(self.loops.values())
+        await self._halt()
+        if gone:
+            await asyncio.gather(*(loop.stop(gone=True) for loop in loops))
         self.loops.clear()
+
+    async def _halt(self) -> None:
+        await asyncio.gather(*(discovery.stop() for discovery in self.discoveries))
+        await asyncio.gather(*(loop.stop(gone=False) for loop in self.loops.values()))
         await self.client.aclose()

@@ -51,6 +51,11 @@ class RowBuilder:
         self._live: Layout | None = None
         self._last: Layout | None = None
 
+    def continue_from(self, before: RowBuilder) -> None:
+        """Take over which series were there, so that those that are not any more get their staleness markers."""
+        if before.reports == self.reports:
+            self._live, self._last = before._live, before._last
+
     def good(self, samples: Sequence[Sample], values: Floats, duration_s: float, bot_up: float = 1.0) -> Row:
         """The row of a scrape that brought a body.
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from algowatch.senders import log, webhook
+from algowatch.errors import ConfigError, Fault
+from algowatch.senders import discord, email, log, ntfy, pagerduty, pushover, slack, telegram, twilio, webhook
 from algowatch.senders.message import Message
 
 
@@ -44,21 +45,126 @@ def webhook_channel(url: str) -> Channel:
     return Channel("webhook", webhook.Settings(url), webhook.send)
 
 
-def _words(text: str) -> list[str]:
-    return [word for word in text.replace(",", " ").split() if word]
+Environ = Mapping[str, str]
 
 
-def _webhooks(environ: Mapping[str, str]) -> list[Channel]:
-    return [webhook_channel(url) for url in _words(environ.get("ALGOWATCH_WEBHOOK_URL", ""))]
+def from_environment(environ: Environ) -> list[Channel]:
+    """Every channel that the environment describes, in this order; each line names what has to be set, the rest may be.
 
+    ALGOWATCH_WEBHOOK_URL                             webhooks, one or more (spaces or commas between), all severities
+    SLACK_WEBHOOK_URL                                 Slack, from warning up
+    DISCORD_WEBHOOK_URL                               Discord, from warning up
+    TELEGRAM_BOT_TOKEN, TELEGRAM_CHAT_ID              Telegram, from warning up
+    NTFY_TOPIC (NTFY_URL, NTFY_TOKEN)                 ntfy, from warning up
+    SMTP_USER, SMTP_PASSWORD (SMTP_HOST, SMTP_PORT,   e-mail, from warning up; by default through the provider of the
+      ALERT_EMAIL_TO, ALERT_EMAIL_FROM)               user's address, to the user
+    PUSHOVER_TOKEN, PUSHOVER_USER                     Pushover, from error up
+    TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN,            text messages from error up, calls for critical
+      TWILIO_FROM, ALERT_SMS_TO and/or ALERT_CALL_TO
+    PAGERDUTY_API_KEY                                 PagerDuty (an Events v2 routing key), critical
 
-_READERS: tuple[Callable[[Mapping[str, str]], list[Channel]], ...] = (_webhooks,)
-
-
-def from_environment(environ: Mapping[str, str]) -> list[Channel]:
-    """Every channel that the environment describes; variables of one service that belong together but are not all set
-    describe none.
-
-    ALGOWATCH_WEBHOOK_URL: one or more addresses, separated by spaces or commas.
+    Raises: ConfigError where a variable cannot be read.
     """
     return [channel for read in _READERS for channel in read(environ)]
+
+
+def _webhooks(environ: Environ) -> list[Channel]:
+    return [webhook_channel(url) for url in _words(environ, "ALGOWATCH_WEBHOOK_URL")]
+
+
+def _slack(environ: Environ) -> list[Channel]:
+    return [Channel("slack", slack.Settings(url), slack.send, "warning") for url in _words(environ, "SLACK_WEBHOOK_URL")]
+
+
+def _discord(environ: Environ) -> list[Channel]:
+    urls = _words(environ, "DISCORD_WEBHOOK_URL")
+    return [Channel("discord", discord.Settings(url), discord.send, "warning") for url in urls]
+
+
+def _telegram(environ: Environ) -> list[Channel]:
+    token = environ.get("TELEGRAM_BOT_TOKEN", "")
+    chats = _words(environ, "TELEGRAM_CHAT_ID") if token else []
+    return [Channel("telegram", telegram.Settings(token, chat), telegram.send, "warning") for chat in chats]
+
+
+def _ntfy(environ: Environ) -> list[Channel]:
+    server, token = environ.get("NTFY_URL") or "https://ntfy.sh", environ.get("NTFY_TOKEN", "")
+    topics = _words(environ, "NTFY_TOPIC")
+    return [Channel("ntfy", ntfy.Settings(topic, server, token), ntfy.send, "warning") for topic in topics]
+
+
+_MAIL_SERVERS = {
+    "gmail.com": "smtp.gmail.com",
+    "googlemail.com": "smtp.gmail.com",
+    "outlook.com": "smtp-mail.outlook.com",
+    "hotmail.com": "smtp-mail.outlook.com",
+    "live.com": "smtp-mail.outlook.com",
+    "yahoo.com": "smtp.mail.yahoo.com",
+    "icloud.com": "smtp.mail.me.com",
+    "me.com": "smtp.mail.me.com",
+}
+
+
+def _email(environ: Environ) -> list[Channel]:
+    user, password = environ.get("SMTP_USER", ""), environ.get("SMTP_PASSWORD", "")
+    domain = user.rpartition("@")[2].lower()
+    host = environ.get("SMTP_HOST") or _MAIL_SERVERS.get(domain) or (f"smtp.{domain}" if "@" in user else "")
+    to = tuple(_words(environ, "ALERT_EMAIL_TO")) or ((user,) if "@" in user else ())
+    if not (user and password and host and to):
+        return []
+    port = _port(environ.get("SMTP_PORT") or "587")
+    settings = email.Settings(
+        host=host,
+        port=port,
+        sender=environ.get("ALERT_EMAIL_FROM") or (user if "@" in user else to[0]),
+        to=to,
+        username=user,
+        password=password,
+        security="tls" if port == 465 else "starttls",
+    )
+    return [Channel("email", settings, email.send, "warning")]
+
+
+def _port(text: str) -> int:
+    if text.isdigit() and 0 < int(text) < 65536:
+        return int(text)
+    raise ConfigError([Fault("environment", None, f"SMTP_PORT: not a port: {text!r}", "set it to 587 or 465")])
+
+
+def _pushover(environ: Environ) -> list[Channel]:
+    token, user = environ.get("PUSHOVER_TOKEN", ""), environ.get("PUSHOVER_USER", "")
+    return [Channel("pushover", pushover.Settings(token, user), pushover.send, "error")] if token and user else []
+
+
+def _twilio(environ: Environ) -> list[Channel]:
+    sid, token, sender = (environ.get(name, "") for name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_FROM"))
+    if not (sid and token and sender):
+        return []
+    texts = [twilio.Settings(sid, token, sender, number) for number in _words(environ, "ALERT_SMS_TO")]
+    calls = [twilio.Settings(sid, token, sender, number, call=True) for number in _words(environ, "ALERT_CALL_TO")]
+    return [
+        *(Channel("twilio", settings, twilio.send, "error") for settings in texts),
+        *(Channel("twilio_call", settings, twilio.send, "critical", send_resolved=False) for settings in calls),
+    ]
+
+
+def _pagerduty(environ: Environ) -> list[Channel]:
+    key = environ.get("PAGERDUTY_API_KEY", "")
+    return [Channel("pagerduty", pagerduty.Settings(key), pagerduty.send, "critical")] if key else []
+
+
+_READERS: tuple[Callable[[Environ], list[Channel]], ...] = (
+    _webhooks,
+    _slack,
+    _discord,
+    _telegram,
+    _ntfy,
+    _email,
+    _pushover,
+    _twilio,
+    _pagerduty,
+)
+
+
+def _words(environ: Environ, name: str) -> list[str]:
+    return environ.get(name, "").replace(",", " ").split()

@@ -110,8 +110,19 @@ def _refused(url: str, answer: Answer) -> DeliveryError:
         f"{shown(url)} answered {answer.status}" + (f": {said}" if said else ""),
         retryable=retryable(answer.status),
         status=answer.status,
-        retry_after_s=retry_after_s(answer.headers.get("retry-after", "")),
+        retry_after_s=_asked_patience_s(answer),
     )
+
+
+def _asked_patience_s(answer: Answer) -> float | None:
+    """From the Retry-After header, or as Telegram and Discord say it in the body."""
+    asked = retry_after_s(answer.headers.get("retry-after", ""))
+    said = answer.json()
+    if asked is not None or not isinstance(said, dict):
+        return asked
+    parameters = said.get("parameters")
+    found = parameters.get("retry_after") if isinstance(parameters, dict) else said.get("retry_after")
+    return max(0.0, float(found)) if isinstance(found, (int, float)) else None
 
 
 def _without_secrets(text: str, url: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any, Literal
 
@@ -38,7 +38,6 @@ class Message:
     status:    "firing" while at least one alert fires.
     group_key: stable identity of the group; services that know deduplication keys get it.
     title, text: from the receiver's templates where it has some; empty means "as the sender words it".
-    settings_override: rendered values of the receiver's own template fields, by the sender's field name.
     """
 
     status: Status
@@ -51,7 +50,6 @@ class Message:
     external_url: str = ""
     title: str = ""
     text: str = ""
-    settings_override: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(
@@ -100,9 +98,6 @@ class Message:
         found = [item.alert.severity for item in self.alerts if item.alert.severity]
         return max(found, key=severity_rank, default="")
 
-    def override(self, name: str, default: str = "") -> str:
-        return dict(self.settings_override).get(name, default)
-
 
 def _common(sets: Sequence[Labels]) -> Labels:
     """The pairs that stand in every set."""
@@ -122,7 +117,6 @@ def to_json(message: Message) -> str:
             "external_url": message.external_url,
             "title": message.title,
             "text": message.text,
-            "override": message.settings_override,
         }
     )
 
@@ -130,7 +124,7 @@ def to_json(message: Message) -> str:
 def from_json(text: str) -> Message:
     """Raises: KeyError, TypeError or ValueError where the text is not what `to_json` wrote."""
     data = json.loads(text)
-    message = Message.of(
+    return Message.of(
         data["receiver"],
         data["group_key"],
         Labels.of(data["group_labels"]),
@@ -139,8 +133,6 @@ def from_json(text: str) -> Message:
         title=data["title"],
         text=data["text"],
     )
-    overrides = tuple((str(name), str(value)) for name, value in data["override"])
-    return replace(message, settings_override=overrides)
 
 
 def alert_to_dict(alert: Alert) -> dict[str, Any]:

@@ -107,8 +107,6 @@ def without_empty(combined: Combined) -> Combined:
     if present is None:
         return combined
     rows, columns = present.any(axis=1), present.any(axis=0)
-    if rows.all() and columns.all():
-        return combined
     present = present[rows][:, columns]
     values = combined.values[rows][:, columns]
     return Combined(combined.ids[rows], combined.timestamps_ms[columns], values, None if present.all() else present)

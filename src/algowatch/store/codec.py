@@ -165,11 +165,14 @@ def _decode_section(data: bytes, offset: int, values: FloatMatrix) -> int:
     if kind == _CONSTANT:
         values[rows] = np.frombuffer(data, "<f8", count, offset)[:, None]
         return offset + size
-    decoded = standalone.simple_decompress(data[offset : offset + size])
-    if kind == _DECIMAL:
-        decoded = decoded / 10.0**places
-        decoded.view(np.uint64)[cells] = bits
-    values[rows] = decoded.reshape(count, -1)
+    decoded = standalone.simple_decompress(data[offset : offset + size]).reshape(count, -1)
+    if kind == _DECIMAL and places:
+        decoded = np.divide(decoded, 10.0**places, out=values if isinstance(rows, slice) else None)
+    if decoded is not values:
+        values[rows] = decoded
+    if patched:
+        lines, columns = np.divmod(cells.astype(np.int64), values.shape[1])
+        values.view(np.uint64)[lines if isinstance(rows, slice) else rows[lines], columns] = bits
     return offset + size
 
 

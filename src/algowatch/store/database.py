@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 import time
@@ -123,17 +124,78 @@ class Database:
         else:
             self._readers.append(connection)
 
+    def pages(self) -> tuple[int, int, int]:
+        """Pages of the file, free pages among them, bytes of a page."""
+        with self.reader() as connection:
+            count, free, size = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+            )
+        return count, free, size
+
+    def free_pages(self) -> int:
+        return self.pages()[1]
+
+    def used_bytes(self) -> int:
+        count, free, size = self.pages()
+        return (count - free) * size
+
+    def vacuum(self, pages: int) -> None:
+        """Cut up to so many free pages off the file."""
+        with self.write_lock:
+            try:
+                self.writer().executescript(f"PRAGMA incremental_vacuum({pages})")
+            except sqlite3.Error as error:
+                raise schema.explain(error, self.path) from error
+
+    def backup(self, path: Path) -> None:
+        """Copy one moment of the file to a new file and check the copy.
+
+        Raises: StoreError if the file exists, cannot be written, or the copy is not sound.
+        """
+        if path.exists():
+            raise StoreError(f"{path}: exists already; name a new file for the backup")
+        partial = path.with_name(path.name + ".partial")
+        source = self._borrow()
+        try:
+            partial.unlink(missing_ok=True)
+            with contextlib.closing(sqlite3.connect(partial)) as copy:
+                source.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")
+                (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
+            if verdict != "ok":
+                raise StoreError(f"{path}: the copy is not sound: {verdict}; try another disk")
+            partial.replace(path)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(
+                f"{path}: cannot write the backup: {error}; name a file where there is room and leave to write"
+            ) from error
+        finally:
+            self._give_back(source)
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+
     def checkpoint(self, *, truncate: bool = False) -> None:
         """Move the WAL into the file; what readers still look at stays in the WAL until the next time."""
+        self._sync_wal()
         with self.write_lock:
             try:
                 self.writer().execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})").fetchone()
             except sqlite3.Error as error:
                 raise schema.explain(error, self.path) from error
 
+    def _sync_wal(self) -> None:
+        """Have the WAL on the disk already when the checkpoint, during which nobody can write, asks for that."""
+        with contextlib.suppress(OSError), open(self._wal_path(), "rb+") as wal:
+            os.fsync(wal.fileno())
+
+    def _wal_path(self) -> Path:
+        return self.path.with_name(self.path.name + "-wal")
+
     def wal_bytes(self) -> int:
-        wal = self.path.with_name(self.path.name + "-wal")
-        return wal.stat().st_size if wal.exists() else 0
+        try:
+            return self._wal_path().stat().st_size
+        except OSError:
+            return 0
 
     def close(self) -> None:
         with self.write_lock:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     Columns = slice | TimeVector
 
-_FIRST_ROWS = 8
+_FIRST_ROWS = 2
+_FULL_BYTES = 1 << 20  # a buffer of this size is not copied into a larger one: the stream goes on in another
 
 
 class LayoutRecord:
@@ -116,8 +117,12 @@ class StreamHead:
     def append(self, number: int, seq: int, timestamp_ms: int, layout: LayoutRecord, values: FloatMatrix) -> None:
         """Add a row; `number` names the segment, should a new one begin."""
         last = self.segments[-1] if self.segments else None
-        if last is None or last.layout is not layout or last.timestamps_ms[last.count - 1] >= timestamp_ms:
+        if last is None or last.layout.id != layout.id or last.timestamps_ms[last.count - 1] >= timestamp_ms:
             last = Segment(number, layout)
+            last.append(seq, timestamp_ms, values)
+            self.segments = (*self.segments, last)
+        elif last.full() and last.values.nbytes >= _FULL_BYTES:
+            last = Segment(number, layout, len(last.seqs))
             last.append(seq, timestamp_ms, values)
             self.segments = (*self.segments, last)
         elif last.full():

@@ -27,6 +27,7 @@ class SeriesIndex:
         self._lock = threading.RLock()
         self._ids: dict[Labels, int] = {}
         self._labels: dict[int, Labels] = {}
+        self._removed: dict[int, Labels] = {}
         self._shards: dict[int, int] = {}
         self._postings: dict[str, dict[str, array[int]]] = {}
         self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
@@ -42,9 +43,9 @@ class SeriesIndex:
         return self._ids.get(labels)
 
     def labels_of(self, ids: Iterable[int]) -> list[Labels]:
-        """The label sets; raises KeyError for a series that is gone."""
-        labels = self._labels
-        return [labels[series] for series in ids]
+        """The label sets, also of series removed the last time, for an answer that was begun before."""
+        labels, removed = self._labels, self._removed
+        return [labels.get(series) or removed[series] for series in ids]
 
     def shards_of(self, ids: Iterable[int]) -> list[int]:
         """The shard of each series; 0, which is no shard, for a series that is gone."""
@@ -64,7 +65,10 @@ class SeriesIndex:
 
     def remove(self, ids: Iterable[int]) -> None:
         gone = set(ids)
+        if not gone:
+            return
         with self._lock:
+            self._removed = {series: self._labels[series] for series in gone}
             pairs = {pair for series in gone for pair in self._labels[series]}
             for series in gone:
                 del self._ids[self._labels.pop(series)]

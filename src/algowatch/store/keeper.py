@@ -10,17 +10,30 @@ import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from algowatch.errors import StoreError
-from algowatch.store.blocks import BLOCK_MS, ChunkReader, ChunkRef, NewBlock, encode_blocks, write_block, write_chunks
+from algowatch.store.blocks import (
+    BLOCK_MS,
+    ChunkReader,
+    ChunkRef,
+    NewBlock,
+    encode_blocks,
+    find_chunks,
+    write_block,
+    write_chunks,
+)
 from algowatch.store.database import Database
 from algowatch.store.head import StreamHead, head_pieces, view
 from algowatch.store.registry import Pending, Registry
 
 if TYPE_CHECKING:
     from algowatch.model.clock import Clock
+    from algowatch.model.protocols import TimeVector
     from algowatch.store.options import StoreOptions
 
 SEALED, QUARTER_HOUR, TWO_HOURS = 0, 1, 2
@@ -28,6 +41,8 @@ _QUARTER_HOUR_MS = 900_000
 _SHORT_TRANSACTION_BYTES = 256 << 10
 _SHORT_TRANSACTION_CHUNKS = 64
 _WAL_BYTES = 4 << 20
+_VACUUM_PAGES = 256
+_LAYOUTS_BETWEEN_SWEEPS = 2000
 
 
 class _Block(NamedTuple):
@@ -59,6 +74,7 @@ class Keeper:
         Raises: StoreError, the first one met.
         """
         with self.work_lock:
+            self._database.writer()
             self._round(
                 lambda: self.seal(everything=False), lambda: self.merge(everything=False), self.retain, self._checkpoint
             )
@@ -66,10 +82,17 @@ class Keeper:
     def compact(self) -> None:
         """Seal, merge and drop everything now, and give the space back to the file system."""
         with self.work_lock:
+            self._database.writer()
             self._round(partial(self.seal, everything=True), partial(self.merge, everything=True), self.retain, self.sweep)
-            with self._database.write_lock:
-                self._database.writer().execute("PRAGMA incremental_vacuum").fetchall()
-            self._database.checkpoint(truncate=True)
+            self._give_space_back()
+
+    def _give_space_back(self) -> None:
+        while free := self._database.free_pages():
+            self._database.give_way()
+            self._database.vacuum(_VACUUM_PAGES)
+            if self._database.free_pages() >= free:
+                break
+        self._database.checkpoint(truncate=True)
 
     def _round(self, *steps: Callable[[], object]) -> None:
         failed: StoreError | None = None
@@ -230,19 +253,12 @@ class Keeper:
             cutoff_ms = self._clock.now_ms() - self._options.retention_ms
             deleted |= self._delete_blocks("SELECT id FROM blocks WHERE end_ms < ? ORDER BY end_ms", (cutoff_ms,))
         if self._options.retention_bytes:
-            while self._used_bytes() > self._options.retention_bytes:
+            while self._database.used_bytes() > self._options.retention_bytes:
                 if not self._delete_blocks("SELECT id FROM blocks ORDER BY end_ms LIMIT 1", ()):
                     break
                 deleted = True
         if deleted:
             self.sweep()
-
-    def _used_bytes(self) -> int:
-        with self._database.reader() as connection:
-            pages, free, size = (
-                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-            )
-        return int((pages - free) * size)
 
     def _delete_blocks(self, query: str, arguments: tuple[int, ...]) -> bool:
         with self._database.reader() as connection:
@@ -257,6 +273,38 @@ class Keeper:
             with self._database.transaction() as connection:
                 connection.execute("DELETE FROM blocks WHERE id = ?", (block,))
         return bool(blocks)
+
+    def delete(self, ids: TimeVector, start_ms: int, end_ms: int) -> int:
+        """Delete the samples of those series (ascending) in [start_ms, end_ms]; returns how many there were."""
+        with self.work_lock:
+            self.seal(everything=True)
+            shards = sorted(set(self._registry.index.shards_of(ids.tolist())))
+            with self._database.reader() as connection:
+                refs = find_chunks(connection, shards, start_ms, end_ms)
+                levels = dict(connection.execute("SELECT id, level FROM blocks").fetchall())
+            deleted = sum(self._delete_from_chunk(ref, levels[ref.block], ids, start_ms, end_ms) for ref in refs)
+            self.sweep()
+            return deleted
+
+    def _delete_from_chunk(self, ref: ChunkRef, level: int, ids: TimeVector, start_ms: int, end_ms: int) -> int:
+        """Replace the chunk by one without those samples."""
+        with self._database.reader() as connection:
+            pieces = self._chunks.pieces(connection, [ref], keep=False)
+        if not pieces:
+            return 0
+        (piece,) = pieces
+        before = np.ones(piece.values.shape, np.bool_) if piece.present is None else piece.present
+        inside = (piece.timestamps_ms >= start_ms) & (piece.timestamps_ms <= end_ms)
+        after = before & ~(np.isin(piece.ids, ids)[:, None] & inside)
+        deleted = int(np.count_nonzero(before) - np.count_nonzero(after))
+        if deleted:
+            rest = encode_blocks([replace(piece, present=after)])
+            self._replace(ref.stream, level, [([ref], rest)], {})
+            with self._database.transaction() as writer:
+                writer.execute(
+                    "DELETE FROM blocks WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM chunks WHERE block = ?1)", (ref.block,)
+                )
+        return deleted
 
     def sweep(self) -> None:
         """Forget series and layouts that no chunk and no row has any more."""
@@ -277,6 +325,7 @@ class Keeper:
                 connection.executemany("DELETE FROM layouts WHERE id = ?", unused)
                 connection.executemany("DELETE FROM series WHERE id = ?", [(series,) for series in gone])
             self._registry.index.remove(gone)
+            self._registry.new_layouts = 0
             self.forget_layouts()
 
     def _checkpoint(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 SHARD_SERIES = 128
 _REMEMBERED_LAYOUTS = 4096
+_REMEMBERED_SERIES = 500_000
 
 
 @dataclass(slots=True)
@@ -49,23 +51,24 @@ class Registry:
         self._writers: dict[int, int] = {}
         self._layouts: dict[bytes, int] = {}
         self._records: dict[int, LayoutRecord] = {}
+        self._recorded_series = 0
+        self.new_layouts = 0
         self._next = {"streams": 1, "shards": 1, "series": 1, "layouts": 1}
 
     def load(self, connection: sqlite3.Connection) -> None:
+        """Read what the tables have; called again, what they have got since."""
         for stream, name in connection.execute("SELECT id, name FROM streams"):
-            self.streams[name] = StreamHead(stream, name, -(2**63))
+            self.streams.setdefault(name, StreamHead(stream, name, -(2**63)))
             self._next["streams"] = max(self._next["streams"], stream + 1)
-        owners = {
-            shard: (stream, family) for shard, family, stream in connection.execute("SELECT id, family, stream FROM shards")
-        }
-        sizes = dict(connection.execute("SELECT shard, count(*) FROM series GROUP BY shard").fetchall())
-        self._writers = {shard: stream for shard, (stream, _) in owners.items()}
+        shards = connection.execute("SELECT id, stream, family FROM shards WHERE id >= ? ORDER BY id", (self._next["shards"],))
+        owners = {shard: (stream, family) for shard, stream, family in shards}
+        self._writers.update((shard, stream) for shard, (stream, _) in owners.items())
+        series = connection.execute("SELECT id, shard, labels FROM series WHERE id >= ? ORDER BY id", (self._next["series"],))
+        entries = [(number, _labels_of(text), shard) for number, shard, text in series]
+        sizes = Counter(shard for _, _, shard in entries)
         for shard, owner in owners.items():
-            self._open_shards[owner] = (shard, sizes.get(shard, 0))
-        self.index.add(
-            (series, _labels_of(text), shard)
-            for series, shard, text in connection.execute("SELECT id, shard, labels FROM series ORDER BY id")
-        )
+            self._open_shards[owner] = (shard, sizes[shard])
+        self.index.add(entries)
         for table, last in connection.execute("SELECT name, seq FROM sqlite_sequence"):
             if table in self._next:
                 self._next[table] = last + 1
@@ -140,6 +143,7 @@ class Registry:
         if len(self._layouts) > _REMEMBERED_LAYOUTS:
             self._layouts.clear()
         self._layouts.update(pending.layouts)
+        self.new_layouts += len(pending.layouts)
         self._next["streams"] += len(pending.streams)
         self._next["shards"] += len(pending.new_shards)
         self._next["series"] += len(pending.series)
@@ -148,8 +152,10 @@ class Registry:
         """The layout as rows use it; its series must be committed."""
         known = self._records.get(layout)
         if known is None:
-            if len(self._records) > _REMEMBERED_LAYOUTS:
+            if self._recorded_series > _REMEMBERED_SERIES:
                 self._records.clear()
+                self._recorded_series = 0
+            self._recorded_series += len(ids)
             known = LayoutRecord(layout, ids, np.array(self.index.shards_of(ids.tolist()), np.int64))
             self._records[layout] = known
         return known
@@ -160,6 +166,7 @@ class Registry:
     def forget_layouts(self) -> None:
         self._layouts.clear()
         self._records.clear()
+        self._recorded_series = 0
 
 
 def read_layout(connection: sqlite3.Connection, layout: int) -> TimeVector:

@@ -19,7 +19,8 @@ from algowatch.errors import StoreError
 FILE_NAME = "algowatch.db"
 SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x616C6777
-_PAGE_SIZE = 8192
+_PAGE_SIZE = 4096
+_WAL_LIMIT_BYTES = 1 << 20
 
 _TABLES = """
 CREATE TABLE streams (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, sealed_seq INTEGER NOT NULL) STRICT;
@@ -95,7 +96,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA wal_autocheckpoint = 16384")
+    connection.execute("PRAGMA wal_autocheckpoint = 16384")  # housekeeping comes first; this is for when nobody keeps house
+    connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
     if check_version(connection, path) == 0:
         connection.executescript(
             f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {_APPLICATION_ID}; "

@@ -25,6 +25,7 @@ from algowatch.store.keeper import Keeper
 from algowatch.store.lock import DirectoryLock
 from algowatch.store.options import StoreOptions
 from algowatch.store.reader import MAX_MS, MIN_MS, Reader
+from algowatch.store.readonly import StoreReader
 from algowatch.store.registry import Registry
 from algowatch.store.writer import AppendOutcome, Writer
 
@@ -86,6 +87,11 @@ class Store:
             lock.release()
             raise
 
+    @classmethod
+    def open_reader(cls, directory: Path | str) -> StoreReader:
+        """Look into a data directory that an engine may have open at the same time. Raises: StoreError."""
+        return StoreReader.open(directory)
+
     def close(self) -> None:
         """Let go of the file and the lock; nothing is lost if this is never called."""
         self._database.close()
@@ -144,6 +150,22 @@ class Store:
         """Seal, merge and compress everything now. Raises: StoreError."""
         self._keeper.compact()
 
+    def delete(self, matcher_sets: Sequence[Sequence[Matcher]], start_ms: int = MIN_MS, end_ms: int = MAX_MS) -> int:
+        """Delete for good the samples in [start_ms, end_ms] of the series that fulfil one of the matcher sets.
+
+        Returns how many samples there were. Raises: StoreError; re.error where a regular expression is wrong.
+        """
+        ids = [self._registry.index.match(matchers) for matchers in matcher_sets]
+        return self._keeper.delete(np.unique(np.concatenate(ids)), start_ms, end_ms) if ids else 0
+
+    def backup(self, path: Path | str) -> None:
+        """Copy the store, as it is at this moment, to a new file while it goes on; the copy is checked.
+
+        To restore, put the file as `algowatch.db` into an empty data directory.
+        Raises: StoreError if the file exists already, cannot be written, or the copy is not sound.
+        """
+        self._database.backup(Path(path))
+
     def stats(self) -> StoreStats:
         streams = list(self._registry.streams.values())
         with self._database.reader() as connection:
@@ -151,9 +173,7 @@ class Store:
                 "SELECT count(*), coalesce(sum(samples), 0), min(start_ms), max(end_ms) FROM blocks"
             ).fetchone()
             (chunks,) = connection.execute("SELECT count(*) FROM chunks").fetchone()
-            pages, free, size = (
-                connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-            )
+        pages, free, size = self._database.pages()
         head_samples = sum(stream.cells() for stream in streams)
         firsts = [first_ms, *(stream.first_ms() for stream in streams)]
         lasts = [last_ms, *(stream.last_ms for stream in streams if stream.segments)]

@@ -18,7 +18,7 @@ from typing import Any
 from algowatch.errors import DeliveryError
 from algowatch.model.labels import is_legacy_label_name
 from algowatch.model.severity import parse_severity, severity_rank
-from algowatch.telemetry.faults import Faults, Misuse
+from algowatch.telemetry.faults import Faults, Misuse, shown
 from algowatch.telemetry.recorders import as_label_value
 from algowatch.telemetry.spool import OwedAlert, Spool
 
@@ -80,6 +80,7 @@ class Alerts:
 
     identity: labels of every alert of this bot, asked for when an alert is made.
     engine:   the engine's URL now, or None.
+    tap:      where set, it gets every alert in the queue's stead: for tests.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Alerts:
     ) -> None:
         self.options = options
         self.dropped = 0
+        self.tap: Callable[[OwedAlert], None] | None = None
         self._identity = identity
         self._engine = engine
         self._post = post
@@ -153,13 +155,13 @@ class Alerts:
     ) -> None:
         try:
             alert = self._made(severity, title, message, component, labels, resolved)
-            self._enqueue(alert)
+            (self.tap or self._enqueue)(alert)
             if extra:
                 raise Misuse("alert", "an alert takes a title and a message; labels go by keyword")
         except Misuse as misuse:
             self._faults.note(misuse.reason, "alerts", str(misuse))
         except Exception as error:
-            self._faults.note("alert", "alerts", f"the alert {title!r:.80} could not be taken: {error!r}")
+            self._faults.note("alert", "alerts", f"the alert {shown(title)} could not be taken: {shown(error)}")
 
     def _made(
         self, severity: Any, title: Any, message: Any, component: Any, labels: dict[str, Any], resolved: bool

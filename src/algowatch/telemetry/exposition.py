@@ -24,7 +24,7 @@ CONTENT_TYPES: dict[Format, str] = {
     "text": "text/plain; version=0.0.4; charset=utf-8",
     "openmetrics": "application/openmetrics-text; version=1.0.0; charset=utf-8",
 }
-SLICE = 400
+SLICE = 2000
 
 
 def negotiate(accept: str) -> Format:
@@ -94,42 +94,50 @@ def family_chunks(family: Family, cells: list[Any], form: Format) -> Iterator[st
         yield "".join([histogram_lines(cell) for cell in part]) if family.type == "histogram" else scalar_lines(part)
 
 
+def negative_histogram_chunks(family: Family, cells: list[HistogramCell]) -> Iterator[str]:
+    """A histogram with bounds below 0 in OpenMetrics, which forbids it a sum: the same samples as families of no known type."""
+    lines = [histogram_lines(cell).splitlines(keepends=True) for cell in cells]
+    meaning = family.help.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+    for suffix, part in (("bucket", slice(None, -2)), ("sum", slice(-2, -1)), ("count", slice(-1, None))):
+        yield f"# HELP {family.name}_{suffix} {meaning}\n# TYPE {family.name}_{suffix} unknown\n"
+        yield "".join(line for each in lines for line in each[part])
+
+
 def render_chunks(registry: Registry, form: Format) -> Iterator[str]:
     """The whole exposition in slices, the end marker of OpenMetrics not included."""
+    taken = set()
     for recorder in list(registry.recorders.values()):
-        yield from family_chunks(recorder.family, [cell for _, cell in recorder.snapshot()], form)
+        taken.add(recorder.family.name)
+        cells = [cell for _, cell in recorder.snapshot()]
+        if form == "openmetrics" and cells and recorder.family.buckets and recorder.family.buckets[0] < 0:
+            yield from negative_histogram_chunks(recorder.family, cells)
+        else:
+            yield from family_chunks(recorder.family, cells, form)
     for family, samples in registry.collect():
+        taken.add(family.name)
         lines = [f"{series_prefix(family.name, family.labels, values)}{format_value(value)}\n" for values, value in samples]
         if lines:
             yield header(family, form) + "".join(lines)
-    faults = registry.faults
-    foreign = foreign_exposition(set(registry.recorders), form, faults_note(registry))
-    if foreign:
-        yield foreign
-    del faults
-
-
-def faults_note(registry: Registry) -> Callable[[Exception], None]:
-    return lambda error: registry.note_quietly("prometheus_client's default registry", error)
+    yield foreign_exposition(taken, form, registry)
 
 
 def render(registry: Registry, form: Format = "text", pause: Callable[[], None] | None = None) -> bytes:
     """The body of /metrics. `pause` runs between slices; by default it hands over the global lock for a moment."""
     wait = pause or (lambda: time.sleep(0.00002))
     parts: list[bytes] = []
-    size = 0
+    lines = 0
     for chunk in render_chunks(registry, form):
         parts.append(chunk.encode("utf-8", "replace"))
-        size += len(chunk)
-        if size > 20_000:
+        lines += chunk.count("\n")
+        if lines >= SLICE:
             wait()
-            size = 0
+            lines = 0
     if form == "openmetrics":
         parts.append(b"# EOF\n")
     return b"".join(parts)
 
 
-def foreign_exposition(taken: set[str], form: Format, failed: Callable[[Exception], None]) -> str:
+def foreign_exposition(taken: set[str], form: Format, registry: Registry) -> str:
     """What the user exports with prometheus_client, if that is in use, without the families that are ours already."""
     client = sys.modules.get("prometheus_client")
     if client is None:
@@ -137,7 +145,7 @@ def foreign_exposition(taken: set[str], form: Format, failed: Callable[[Exceptio
     try:
         return _foreign(client, taken, form)
     except Exception as error:
-        failed(error)
+        registry.note_quietly("foreign_registry", "prometheus_client's default registry", error)
         return ""
 
 

@@ -25,6 +25,14 @@ Reason = Literal[
 _MOST_LOGGED = 200
 
 
+def shown(value: object) -> str:
+    """At most 80 characters of a value for a message, whatever the value's own repr does."""
+    try:
+        return repr(value)[:80]
+    except Exception:
+        return f"a {type(value).__name__}"
+
+
 class Misuse(Exception):  # noqa: N818 (never leaves the room as it is)
     """One recording that cannot be taken as it was given."""
 

@@ -14,12 +14,12 @@ from enum import Enum
 from threading import Lock
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Never, TypeVar
 
 from algowatch.catalog.families import Family
 from algowatch.model.labels import quote
-from algowatch.telemetry.cells import CellTypes, CounterCell, GaugeCell, HistogramCell
-from algowatch.telemetry.faults import Faults, Misuse
+from algowatch.telemetry.cells import BARE, CellTypes, CounterCell, GaugeCell, HistogramCell
+from algowatch.telemetry.faults import Faults, Misuse, shown
 
 C = TypeVar("C", CounterCell, GaugeCell, HistogramCell)
 LabelValues = tuple[str, ...]
@@ -34,7 +34,7 @@ def as_number(value: object) -> float:
     if value is MISSING:
         raise Misuse("bad_value", "no value was given")
     if isinstance(value, (str, bytes, bytearray)):
-        raise Misuse("bad_value", f"{value!r:.80} is text; give a number")
+        raise Misuse("bad_value", f"{shown(value)} is text; give a number")
     try:
         return float(value)  # type: ignore[arg-type]
     except Exception as error:
@@ -66,12 +66,14 @@ class Recorder(Generic[C]):
     """One family and its series.
 
     cells: by label values in the family's order; the quick way of the recording methods reads it without a lock.
-    only:  the one cell of a family without labels, unset until the first recording.
+    only:  the one cell of a family without labels, unset until the first recording; `bare_only` is the same one,
+           where its type needs no lock.
     """
 
     only: C
+    bare_only: C
 
-    __slots__ = ("_lock", "_types", "cells", "family", "faults", "max_series", "only")
+    __slots__ = ("_lock", "_types", "bare_only", "cells", "family", "faults", "max_series", "only")
 
     def __init__(self, family: Family, types: CellTypes, faults: Faults, max_series: int) -> None:
         self.family = family
@@ -97,6 +99,8 @@ class Recorder(Generic[C]):
                 found = self.cells[values] = self.new_cell(values)
                 if not values:
                     self.only = found
+                    if self._types is BARE:
+                        self.bare_only = found
             return found
 
     def repair(self, method: str, value: object, labels: tuple[object, ...], extra: object = (), unknown: Any = None) -> None:
@@ -114,11 +118,13 @@ class Recorder(Generic[C]):
         except Misuse as misuse:
             self.faults.note(misuse.reason, where, str(misuse))
         except Exception as error:
-            self.faults.note("bad_value", where, f"{error} (was {value!r:.80})" if type(error) is ValueError else repr(error))
+            self.faults.note("bad_value", where, f"{error} (was {shown(value)})" if type(error) is ValueError else shown(error))
 
-    def remove(self, **labels: object) -> None:
+    def remove(self, *extra: Never, **labels: object) -> None:
         """Stop exporting a series, for example of a symbol that is traded no more."""
         try:
+            if extra:
+                raise Misuse("unknown_label", "labels go by keyword")
             values = tuple(as_label_value(labels.get(name)) for name in self.family.labels)
         except Misuse as misuse:
             self.faults.note(misuse.reason, self.family.name, str(misuse))
@@ -126,18 +132,20 @@ class Recorder(Generic[C]):
         with self._lock:
             if self.cells.pop(values, None) is not None and not values:
                 del self.only
+                if self._types is BARE:
+                    del self.bare_only
 
-    def kept_cell(self, labels: dict[str, object]) -> C:
+    def kept_cell(self, labels: dict[str, object], extra: object = ()) -> C:
         """The cell for a kept child; where it cannot be had, one that is not exported."""
         names = self.family.labels
         try:
             values = tuple(as_label_value(labels.get(name)) for name in names)
-            unknown = labels.keys() - set(names)
+            unknown = sorted(labels.keys() - set(names)) + (["without a name"] if extra else [])
             if unknown:
                 self.faults.note(
                     "unknown_label",
                     self.family.name,
-                    f"unknown label {', '.join(sorted(unknown))}; labels: {', '.join(names) or 'none'}",
+                    f"unknown label {', '.join(unknown)}; labels: {', '.join(names) or 'none'}",
                 )
             return self.cell(values)
         except Misuse as misuse:
@@ -166,9 +174,9 @@ class Counter(Recorder[CounterCell]):
     def new_cell(self, values: LabelValues) -> CounterCell:
         return self._types.counter(series_prefix(self.family.name, self.family.labels, values))
 
-    def bind(self, **labels: object) -> BoundCounter:
+    def bind(self, *extra: Never, **labels: object) -> BoundCounter:
         """One series, kept, for the hottest places."""
-        return BoundCounter(self, self.kept_cell(labels))
+        return BoundCounter(self, self.kept_cell(labels, extra))
 
 
 class Gauge(Recorder[GaugeCell]):
@@ -179,9 +187,9 @@ class Gauge(Recorder[GaugeCell]):
     def new_cell(self, values: LabelValues) -> GaugeCell:
         return self._types.gauge(series_prefix(self.family.name, self.family.labels, values))
 
-    def bind(self, **labels: object) -> BoundGauge:
+    def bind(self, *extra: Never, **labels: object) -> BoundGauge:
         """One series, kept, for the hottest places."""
-        return BoundGauge(self, self.kept_cell(labels))
+        return BoundGauge(self, self.kept_cell(labels, extra))
 
 
 class Histogram(Recorder[HistogramCell]):
@@ -195,9 +203,9 @@ class Histogram(Recorder[HistogramCell]):
         ends = [series_prefix(f"{name}_{end}", labels, values) for end in ("sum", "count")]
         return self._types.histogram(bounds, (*buckets, *ends))
 
-    def bind(self, **labels: object) -> BoundHistogram:
+    def bind(self, *extra: Never, **labels: object) -> BoundHistogram:
         """One series, kept, for the hottest places."""
-        return BoundHistogram(self, self.kept_cell(labels))
+        return BoundHistogram(self, self.kept_cell(labels, extra))
 
 
 class Timer:
@@ -290,8 +298,8 @@ class BoundHistogram:
         except Exception:
             _repair_bound(self._recorder, self._cell, "observe", value, extra, unknown)
 
-    def time(self) -> Timer:
-        return Timer(self.observe, {})
+    def time(self, *extra: Any, **unknown: Any) -> Timer:
+        return Timer(self.observe, unknown)
 
 
 def _repair_bound(
@@ -309,4 +317,4 @@ def _repair_bound(
     except Misuse as misuse:
         recorder.faults.note(misuse.reason, recorder.family.name, str(misuse))
     except Exception as error:
-        recorder.faults.note("bad_value", recorder.family.name, f"{error} (was {value!r:.80})")
+        recorder.faults.note("bad_value", recorder.family.name, f"{error} (was {shown(value)})")

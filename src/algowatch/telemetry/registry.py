@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from algowatch.catalog.families import Family
 from algowatch.telemetry.cells import CellTypes, cell_types
-from algowatch.telemetry.faults import Faults
+from algowatch.telemetry.faults import Faults, Reason, shown
 from algowatch.telemetry.recorders import Recorder
 from algowatch.telemetry.template import recorder_class
 
@@ -55,14 +55,14 @@ class Registry:
             try:
                 found.extend(collector())
             except Exception as error:
-                self.note_quietly(getattr(collector, "__qualname__", repr(collector)), error)
+                self.note_quietly("collector", getattr(collector, "__qualname__", shown(collector)), error)
         return found
 
-    def note_quietly(self, where: str, error: Exception) -> None:
+    def note_quietly(self, reason: Reason, where: str, error: Exception) -> None:
         """Count a fault that nobody's call caused, so that strict mode has nobody to raise at."""
         strict, self.faults.strict = self.faults.strict, False
         try:
-            self.faults.note("collector", where, repr(error))
+            self.faults.note(reason, where, shown(error))
         finally:
             self.faults.strict = strict
 

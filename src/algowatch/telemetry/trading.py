@@ -93,10 +93,12 @@ class MarketData(MarketDataGroup):
         if name in self._last or len(self._last) < self._ticks.max_series:
             self._last[name] = monotonic()
 
-    def unsubscribe(self, symbol: str = "") -> None:
+    def unsubscribe(self, symbol: str = "", *extra: Never, **unknown: Never) -> None:
         """The symbol is not wanted any more: its silence is not staleness."""
         try:
             self._last.pop(as_label_value(symbol), None)
+            if extra or unknown:
+                raise Misuse("unknown_label", "unsubscribe takes a symbol and nothing else")
         except Misuse as misuse:
             self._ticks.faults.note(misuse.reason, "market_data.unsubscribe", str(misuse))
 

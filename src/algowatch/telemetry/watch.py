@@ -13,6 +13,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,12 +21,12 @@ from threading import RLock
 from types import TracebackType
 from typing import Any, cast
 
-from algowatch.catalog.families import BASE, PROFILES, Family, FamilyType, family
+from algowatch.catalog.families import BASE, PROFILES, Family, FamilyType, families_of, family
 from algowatch.errors import UsageError
 from algowatch.model.labels import is_legacy_label_name, is_legacy_metric_name
 from algowatch.telemetry import delivery, exposition, groups, trading
 from algowatch.telemetry.alerts import AlertOptions, Alerts
-from algowatch.telemetry.faults import Faults
+from algowatch.telemetry.faults import Faults, shown
 from algowatch.telemetry.recorders import Counter, Gauge, Histogram, Recorder
 from algowatch.telemetry.registration import (
     BotRecord,
@@ -98,7 +99,7 @@ class Watch:
         self._record: BotRecord | None = None
         self._host: Any = None
         self._lock = RLock()
-        registry.collectors.append(self._about)
+        registry.collectors += [self._about, self._views]
         self.alerts = Alerts(
             options.alert_options,
             self._alert_identity,
@@ -259,6 +260,12 @@ class Watch:
         yield family("algowatch_telemetry_errors_total"), errors
         yield family("algowatch_alerts_dropped_total"), [((), float(self.alerts.dropped))]
 
+    def _views(self) -> Iterator[tuple[Family, Samples]]:
+        """Published names that repeat a canonical family."""
+        for each in families_of(self.options.profile):
+            if each.view_of:
+                yield each, [(values, cell.v) for values, cell in self.registry.recorders[each.view_of]]
+
     def exposition(self, form: exposition.Format = "text") -> bytes:
         """What /metrics answers, without the server."""
         return exposition.render(self.registry, form)
@@ -267,8 +274,7 @@ class Watch:
 
     def counter(self, name: str, help: str = "", labels: Iterable[str] = ()) -> Counter:
         """A counter of your own; `_total` is added to the name where it is missing."""
-        full = name if str(name).endswith("_total") else f"{name}_total"
-        return cast(Counter, self._own("counter", full, help, labels))
+        return cast(Counter, self._own("counter", name, help, labels))
 
     def gauge(self, name: str, help: str = "", labels: Iterable[str] = ()) -> Gauge:
         """A gauge of your own."""
@@ -287,18 +293,19 @@ class Watch:
     def _own(
         self, kind: FamilyType, name: str, help: str, labels: Iterable[str], buckets: Iterable[float] = ()
     ) -> Recorder[Any]:
-        wanted: Family
         try:
             names = (labels,) if isinstance(labels, str) else tuple(labels)
-            wanted = Family(name, kind, str(help) or name, names, "", _bounds(buckets))
             if not isinstance(name, str) or not is_legacy_metric_name(name):
-                raise ValueError(f"{name!r} cannot be a metric's name; use letters, digits and underscores")
+                raise ValueError(f"{shown(name)} cannot be a metric's name; use letters, digits and underscores")
+            if kind == "counter" and not name.endswith("_total"):
+                name += "_total"
+            wanted = Family(name, kind, str(help) or name, names, "", _bounds(buckets))
             recorder = self.registry.declare_own(wanted)
             if kind == "counter" and not names:
                 recorder.cell(())
             return recorder
         except Exception as error:
-            self.faults.note("bad_family", f"{name!r:.80}", str(error))
+            self.faults.note("bad_family", shown(name), str(error) if isinstance(error, ValueError) else shown(error))
             return self.registry.detached(Family("detached", kind, "", (), "", (1.0,) if kind == "histogram" else ()))
 
 
@@ -337,6 +344,23 @@ def start_watch(options: WatchOptions) -> Watch:
         except UsageError:
             found.stop()
             raise
+
+
+@contextmanager
+def stand_in(watch: Watch) -> Iterator[None]:
+    """While this lasts, `start_watch` with the watch's name gives this one: for tests."""
+    name = watch.options.name
+    with _lock:
+        before = _WATCHES.get(name)
+        _WATCHES[name] = watch
+    try:
+        yield
+    finally:
+        with _lock:
+            if before is None:
+                _WATCHES.pop(name, None)
+            else:
+                _WATCHES[name] = before
 
 
 def _checked(options: WatchOptions) -> tuple[WatchOptions, list[str]]:

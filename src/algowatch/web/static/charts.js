@@ -20,6 +20,7 @@ import uPlot from "./vendor/uplot.js";
  * @property {number[]} times seconds, ascending
  * @property {ChartSeries[]} series
  * @property {(value: number) => string} format
+ * @property {(value: number) => string} [read] as `format`, with the digits of a read-out
  * @property {LimitLine[]} [limits]
  * @property {boolean} [stacked] bars stand on each other, in the order given
  * @property {boolean} [fromZero] zero is always on the axis
@@ -28,18 +29,20 @@ import uPlot from "./vendor/uplot.js";
 
 const SYNC_KEY = "algowatch";
 const PALETTE = 8;
+const LABEL_HALF_WIDTH = 16;
 
-/** @type {Map<string, string>} */
-const colorsGiven = new Map();
+/** @type {string[]} all names seen so far, sorted, so that a reload gives the same colours */
+const namesSeen = [];
 
 /**
- * One name, one colour, in every chart of the page; the token's name.
- * @param {string} name
+ * One name, one colour, in every chart of the page.
+ * @param {string[]} names of one chart
+ * @returns {(name: string) => string} a token's name
  */
-export function colorOf(name) {
-  const color = colorsGiven.get(name) ?? `series-${(colorsGiven.size % PALETTE) + 1}`;
-  colorsGiven.set(name, color);
-  return color;
+export function colorsFor(names) {
+  for (const name of names) if (!namesSeen.includes(name)) namesSeen.push(name);
+  namesSeen.sort();
+  return (name) => `series-${(namesSeen.indexOf(name) % PALETTE) + 1}`;
 }
 
 /** @param {string} name of a token */
@@ -122,7 +125,10 @@ function axes(spec) {
       gap: 4,
       space: 70,
       grid: { show: false },
-      values: (_, splits) => splits.map((split) => timeLabel(split, splits.length > 1 ? splits[1] - splits[0] : 60)),
+      values: (plot, splits) => {
+        const step = splits.length > 1 ? splits[1] - splits[0] : 60;
+        return splits.map((split) => (plot.valToPos(split, "x") < LABEL_HALF_WIDTH ? "" : timeLabel(split, step)));
+      },
     },
     {
       ...common,
@@ -249,7 +255,7 @@ class ChartView {
     this.readout.hidden = !visible;
     if (!visible) return;
     const rows = spec.series.map(({ label, color, values }) => [color, label, values[index]]).filter(([, , value]) => value !== null && value !== undefined);
-    this.readout.replaceChildren(timeRow(spec.times[index]), ...rows.map(([color, label, value]) => readoutRow(String(color), String(label), spec.format(Number(value)))));
+    this.readout.replaceChildren(timeRow(spec.times[index]), ...rows.map(([color, label, value]) => readoutRow(String(color), String(label), (spec.read ?? spec.format)(Number(value)))));
     const onRight = (plot.cursor.left ?? 0) < plot.bbox.width / devicePixelRatio / 2;
     this.readout.classList.toggle("right", onRight);
   }

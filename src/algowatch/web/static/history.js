@@ -36,14 +36,14 @@ export function fillVariables(expression, range) {
 }
 
 /**
- * Put the newest values at the end of a range: in the running column, or in new ones where time has moved on.
- * Columns older than the range fall off. Neither argument is changed.
+ * Put the newest values at the end of a range: in the running column, whose stamp is the end of its step, or in new
+ * columns where time has moved on. Columns older than the range fall off. Neither argument is changed.
  * @param {Range} range @param {import("./api.js").Vector} vector @param {number} time @param {TimeRange} timeRange
  * @returns {Range}
  */
 export function extendRange(range, vector, time, { seconds, step }) {
   const last = range.times[range.times.length - 1];
-  if (last === undefined || time < last) return range;
+  if (last === undefined || time <= last - step) return range;
   const added = Math.max(0, Math.ceil((time - last) / step - 1e-6));
   const times = range.times.slice();
   for (let index = 1; index <= added; index += 1) times.push(last + index * step);
@@ -85,6 +85,7 @@ export class History {
     this.loadedAtMs = 0;
     this.loadedEpoch = -1;
     const { live, release } = feed.want(this.expression);
+    this.live = live;
     this.release = release;
     this.unsubscribe = live.subscribe((value) => this.landed(value));
   }
@@ -113,7 +114,9 @@ export class History {
     const { seconds, step } = this.timeRange;
     const end = Math.ceil(time / step) * step;
     try {
-      this.range.value = await this.api.range(this.expression, end - seconds, end, step, this.abort.signal);
+      const loaded = await this.api.range(this.expression, end - seconds, end, step, this.abort.signal);
+      const { vector, time: latest } = this.live.peek();
+      this.range.value = latest === null ? loaded : extendRange(loaded, vector, latest, this.timeRange);
     } catch (error) {
       if (this.abort.signal.aborted) return;
       this.error.value = error instanceof Error ? error.message : String(error);

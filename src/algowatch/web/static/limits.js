@@ -4,7 +4,7 @@ import { parse as parseSeverity, rank } from "./severity.js";
 
 /** @typedef {{value: number, severity: string, alert: string, above: boolean}} Limit */
 
-const COMPARISON = /^\s*\(?\s*(.+?)\s*\)?\s*(>=|<=|>|<)\s*(-?[0-9]*\.?[0-9]+(?:e[-+]?[0-9]+)?)\s*$/i;
+const COMPARISON = /^(.+?)\s*(>=|<=|>|<)\s*(-?[0-9]*\.?[0-9]+(?:e[-+]?[0-9]+)?)\s*$/i;
 
 /**
  * Limits that rules of the shape `family{…} > number` set, aggregated or not, the mildest severity first.
@@ -25,6 +25,6 @@ export function limitsOf(rules, family) {
 
 /** @param {string} expression @param {string} family */
 function mentionsOnly(expression, family) {
-  const bare = expression.replace(/\{[^}]*\}/g, "").trim();
+  const bare = expression.replace(/\{[^}]*\}/g, "").replace(/^\s*\(([^()]*)\)\s*$/, "$1").trim();
   return bare === family || new RegExp(`^(max|min|sum|avg)\\s*((by|without)\\s*\\([^)]*\\)\\s*)?\\(\\s*${family}\\s*\\)$`).test(bare);
 }

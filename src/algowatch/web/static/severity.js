@@ -3,7 +3,7 @@
 export const SEVERITIES = /** @type {const} */ (["critical", "error", "warning", "info"]);
 
 /** @type {Record<string, string>} */
-const SPELLINGS = { p0: "critical", p1: "error", high: "error", p2: "warning", medium: "warning", page: "critical" };
+const SPELLINGS = { p0: "critical", p1: "error", high: "error", p2: "warning", medium: "warning" };
 
 /**
  * An unknown word counts as a warning, so that it is not overlooked.

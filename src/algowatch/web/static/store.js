@@ -135,6 +135,12 @@ function loadRules() {
   });
 }
 
+/** A tab in the background says how many alerts are firing. */
+effect(() => {
+  const count = firing.value.filter(({ silenced }) => !silenced).length;
+  document.title = count ? `(${count}) algowatch` : "algowatch";
+});
+
 /** Start everything that runs for as long as the page is open. */
 export function start() {
   feed.start();

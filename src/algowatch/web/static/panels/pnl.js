@@ -1,9 +1,9 @@
 // Daily P&L: one big figure per currency, and its course by strategy.
 
-import { Chart, colorOf } from "../charts.js";
+import { Chart, colorsFor } from "../charts.js";
 import { compact, isNumber, money, newest, percent, ratioSignClass, signClass } from "../format.js";
 import { useHistory, useLive } from "../store.js";
-import { html } from "../ui.js";
+import { html, useSignal } from "../ui.js";
 import { Legend, Nothing, Panel } from "./panel.js";
 import { Stat } from "./stat.js";
 
@@ -15,7 +15,7 @@ const inCurrency = (vector, currency) => vector.find(({ labels }) => (labels.cur
 function Totals() {
   const daily = useLive(DAILY);
   const change = useLive(`${DAILY} - sum by (currency) (trading_daily_pnl offset 15m)`);
-  const capital = useLive(`${DAILY} / sum by (currency) (trading_capital_total)`);
+  const capital = useLive(`${DAILY} / sum by (currency) (trading_capital)`);
   const unrealized = useLive("sum by (currency) (trading_unrealized_pnl)");
   const sorted = daily.vector.slice().sort((a, b) => Math.abs(b.value) - Math.abs(a.value) || 0);
   return html`<div class="totals">
@@ -33,26 +33,45 @@ function Totals() {
   </div>`;
 }
 
-/** @param {{labels: import("../api.js").Labels}} series @param {boolean} several currencies are shown */
-const lineName = ({ labels }, several) => [labels.strategy || labels.instance || "all", several ? labels.currency : ""].filter(Boolean).join(" · ");
+/** @typedef {import("../api.js").RangeSeries} RangeSeries */
+
+/** @param {RangeSeries} series */
+const nameOf = ({ labels }) => labels.strategy || "all";
+
+/** @param {RangeSeries} series */
+const currencyOf = ({ labels }) => labels.currency ?? "";
+
+/**
+ * The currency of most strategies first: one axis holds one currency.
+ * @param {RangeSeries[]} series
+ * @returns {(a: string, b: string) => number}
+ */
+function byMost(series) {
+  const count = (/** @type {string} */ currency) => series.filter((each) => currencyOf(each) === currency).length;
+  return (a, b) => count(b) - count(a) || (a < b ? -1 : 1);
+}
 
 export function Pnl() {
   const { range, error } = useHistory("sum by (strategy, currency) (trading_daily_pnl)");
-  const several = new Set(range?.series.map(({ labels }) => labels.currency)).size > 1;
+  const chosen = useSignal("");
+  const currencies = [...new Set(range?.series.map(currencyOf))].sort(byMost(range?.series ?? []));
+  const currency = currencies.includes(chosen.value) ? chosen.value : currencies[0];
+  const colorOf = colorsFor((range?.series ?? []).map(nameOf));
   const lines = (range?.series ?? [])
-    .map((series) => ({ label: lineName(series, several), name: lineName(series, false), values: series.values, currency: series.labels.currency }))
+    .filter((series) => currencyOf(series) === currency)
+    .map((series) => ({ label: nameOf(series), values: series.values }))
     .sort((a, b) => (a.label < b.label ? -1 : 1))
-    .map((line) => ({ ...line, color: colorOf(line.name), kind: /** @type {const} */ ("line") }));
-  const items = lines.map(({ label, color, values, currency }) => {
-    const value = newest(values);
-    return { color, label, value: money(value, several ? "" : currency), tone: signClass(value) };
-  });
-  return html`<${Panel} title="Daily P&L" area="pnl" error=${error}>
+    .map((line) => ({ ...line, color: colorOf(line.label) }));
+  const items = lines.map(({ label, color, values }) => ({ color, label, value: money(newest(values)), tone: signClass(newest(values)) }));
+  const choice = currencies.length > 1 && html`<div class="segmented small" role="group" aria-label="Currency of the chart">
+    ${currencies.map((name) => html`<button type="button" key=${name} aria-pressed=${String(name === currency)} onClick=${() => { chosen.value = name; }}>${name}</button>`)}
+  </div>`;
+  return html`<${Panel} title="Daily P&L" area="pnl" error=${error} aside=${choice}>
     ${range && lines.length === 0
       ? html`<${Nothing}>No bot exports <code>trading_daily_pnl</code> yet.<//>`
       : html`<div class="pnl-body">
           <div class="pnl-side"><${Totals} /><${Legend} items=${items} /></div>
-          ${range && html`<${Chart} label="Daily P&L by strategy" times=${range.times} series=${lines} format=${compact} fromZero=${true} />`}
+          ${range && html`<${Chart} label=${`Daily P&L by strategy, ${currency}`} times=${range.times} series=${lines} format=${compact} read=${money} fromZero=${true} />`}
         </div>`}
   <//>`;
 }
