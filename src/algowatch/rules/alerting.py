@@ -99,8 +99,8 @@ class AlertingRule:
         alerts: dict[Labels, ActiveAlert] = {}
         for series, value in samples:
             source = without_name(series)
-            labels = source.with_labels({**self._expand(self.spec.labels, source, value, at_ms), "alertname": self.spec.alert})
-            annotations = Labels.of(self._expand(self.spec.annotations, source, value, at_ms))
+            labels = source.with_labels({**self._expand(self.spec.labels, series, value, at_ms), "alertname": self.spec.alert})
+            annotations = Labels.of(self._expand(self.spec.annotations, series, value, at_ms))
             if labels in alerts:
                 self.template_faults = self._annotator.take_faults()
                 raise EvaluationError("vector contains metrics with the same labelset after applying alert labels")
