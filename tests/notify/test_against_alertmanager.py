@@ -19,7 +19,9 @@ from algowatch.model.alerts import Alert
 from algowatch.model.clock import SystemClock
 from algowatch.model.labels import Labels
 from algowatch.model.timestamps import format_time
-from algowatch.notify import Notifier, NotifyOptions, load_routing, parse_routing
+from algowatch.notify import Notifier, NotifyOptions, built_in_routing, load_routing, parse_routing
+from algowatch.notify.spelled import spelled
+from algowatch.senders.channels import log_channel
 
 EXTERNAL_URL = "http://desk.example:9093"
 
@@ -216,6 +218,34 @@ def test_amtool_accepts_the_configuration_that_we_accept(tmp_path):
         [require("amtool"), "check-config", str(tmp_path / "alertmanager.yml")], capture_output=True, text=True
     )
     assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.mark.peer("amtool")
+@pytest.mark.parametrize(
+    ("labels", "receivers"),
+    [
+        (["severity=critical", "instance=gamma-1"], "desk.oncall,pager"),
+        (["severity=critical", "instance=x"], "desk.oncall"),
+        (["severity=info"], "default"),
+    ],
+)
+def test_amtool_routes_alike_by_the_configuration_that_we_show(tmp_path, labels, receivers):
+    routing = parse_routing(CONFIGURATION.replace("URL", "http://127.0.0.1:9000/s3cr3t"))
+    (tmp_path / "shown.yml").write_text(spelled(routing))
+    assert "s3cr3t" not in spelled(routing)
+    command = [require("amtool"), "config", "routes", "test", f"--config.file={tmp_path / 'shown.yml'}", *labels]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == receivers
+    matched = routing.route.match(Labels.of(label.split("=") for label in labels))
+    assert ",".join(route.options.receiver for route in matched) == receivers
+
+
+@pytest.mark.peer("amtool")
+def test_amtool_reads_the_built_in_routing(tmp_path):
+    (tmp_path / "shown.yml").write_text(spelled(built_in_routing([log_channel()])))
+    found = check_config(tmp_path / "shown.yml")
+    assert found.returncode == 0, found.stdout + found.stderr
+    command = [require("amtool"), "config", "routes", "test", f"--config.file={tmp_path / 'shown.yml'}", "severity=P0"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "critical"
 
 
 @pytest.mark.peer("amtool")

@@ -28,6 +28,7 @@ from algowatch.notify.pipeline import ChannelKey, Notification, Pipeline
 from algowatch.notify.record import Record, records_of
 from algowatch.notify.routing import Routing, built_in_routing
 from algowatch.notify.silences import Silence, Silences
+from algowatch.notify.spelled import spelled
 from algowatch.notify.status import AlertStatus, GroupStatus, alert_statuses, group_statuses
 from algowatch.senders.channels import Channel, from_environment, log_channel, webhook_channel
 
@@ -162,6 +163,10 @@ class Notifier:
     @property
     def routing(self) -> Routing:
         return self._pipeline.routing
+
+    def configuration(self) -> str:
+        """The routing as an `alertmanager.yml` without secrets, which amtool reads."""
+        return spelled(self._pipeline.routing)
 
     def silences(self, matchers: Sequence[Matcher] = ()) -> list[Silence]:
         """Silences, expired ones included, that name each matcher's label with a value that fulfils it."""
