@@ -56,9 +56,7 @@ def test_an_unknown_key(tmp_path):
 
 
 def test_a_key_that_prometheus_knows_and_the_engine_does_not_do(tmp_path):
-    (tmp_path / "prometheus.yml").write_text(
-        "scrape_configs:\n  - job_name: pods\n    kubernetes_sd_configs: [{role: pod}]\n"
-    )
+    (tmp_path / "prometheus.yml").write_text("scrape_configs:\n  - job_name: pods\n    kubernetes_sd_configs: [{role: pod}]\n")
     (line,) = up("--config", "prometheus.yml", folder=tmp_path)
     assert line.startswith("algowatch: prometheus.yml:3: scrape_configs[0].kubernetes_sd_configs: not supported")
 

@@ -282,6 +282,31 @@ def test_lost_connection_is_shown_and_heals(browser: Any):
             assert tab.page.locator('[role="alert"]').count() == 0
 
 
+HIDING = """
+let hidden = false;
+Object.defineProperty(document, "hidden", { get: () => hidden });
+window.hide = (value) => { hidden = value; document.dispatchEvent(new Event("visibilitychange")); };
+"""
+
+
+def test_hidden_tab_holds_no_connection_and_resumes(browser: Any, address: str):
+    with Tab(browser, "about:blank") as tab:
+        tab.page.add_init_script(HIDING)
+        tab.page.goto(address)
+        tab.page.wait_for_selector('.connection[data-state="live"]')
+        tab.page.evaluate("hide(true)")
+        tab.page.wait_for_selector('.connection[data-state="paused"]', state="attached")
+        tab.page.wait_for_timeout(200)
+        asked: list[str] = []
+        tab.page.on("request", lambda request: asked.append(request.url))
+        frozen = tab.text(".pnl .stat-value")
+        tab.page.wait_for_timeout(1200)
+        assert (asked, tab.text(".pnl .stat-value")) == ([], frozen)
+        tab.page.evaluate("hide(false)")
+        tab.page.wait_for_selector('.connection[data-state="live"]')
+        assert [url for url in asked if "query_range" in url], "what was missed is asked for"
+
+
 def test_values_are_polled_where_there_is_no_stream(browser: Any):
     with serving(free_port(), stream=False) as url, Tab(browser, url) as tab:
         tab.page.wait_for_selector('.connection[data-state="polling"]')

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,15 @@ def test_label_values_cannot_become_markup():
 def test_whole_page_is_below_300_kb_compressed():
     sizes = {path.name: len(gzip.compress(path.read_bytes(), 9)) for path in STATIC.rglob("*") if path.suffix in LOADED}
     assert sum(sizes.values()) < BOUND_BYTES, sizes
+
+
+def test_wheel_holds_every_file_of_the_page(tmp_path: Path):
+    project = Path(__file__).parents[2]
+    if not (project / "pyproject.toml").exists():
+        pytest.skip("not a source tree")
+    builder = pytest.importorskip("hatchling.builders.wheel")
+    wheel = next(builder.WheelBuilder(str(project)).build(directory=str(tmp_path), versions=["standard"]))
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("algowatch/web/static/")}
+    assert packed == {
+        f"algowatch/web/static/{path.relative_to(STATIC).as_posix()}" for path in STATIC.rglob("*") if path.is_file()
+    }

@@ -321,9 +321,6 @@ class _Parser(TokenReader):
         after = self.peek()
         if after.text == "(" or (after.kind == "keyword" and after.word in ("by", "without")):
             return self._aggregate()
-        if after.kind in ("identifier", "metric identifier", "number", "string", "duration", "aggregator", "word"):
-            self.take()
-            self.unexpected("aggregation")
         return self._selector()
 
     def _aggregate(self) -> Typed:

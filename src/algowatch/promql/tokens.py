@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import NoReturn
@@ -103,7 +104,11 @@ def parse_number(token: Token, text: str) -> float:
         return float(int(word.replace("_", ""), 16))
     if len(word) > 1 and _OCTAL.match(word):
         return float(int(word.replace("_", ""), 8))
-    return float(word.replace("_", ""))
+    value = float(word.replace("_", ""))
+    if math.isinf(value) and word != "inf":
+        problem = f"error parsing number: strconv.ParseFloat: parsing {go_quote(token.text)}: value out of range"
+        raise ParseError(problem, text, token.start, token.end)
+    return value
 
 
 def _seconds(token: Token, text: str) -> float:

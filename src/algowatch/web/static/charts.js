@@ -31,17 +31,18 @@ const SYNC_KEY = "algowatch";
 const PALETTE = 8;
 const LABEL_HALF_WIDTH = 16;
 
-/** @type {Map<string, string>} */
-const colorsGiven = new Map();
+/** @type {string[]} all names seen so far, sorted, so that a reload gives the same colours */
+const namesSeen = [];
 
 /**
- * One name, one colour, in every chart of the page; the token's name.
- * @param {string} name
+ * One name, one colour, in every chart of the page.
+ * @param {string[]} names of one chart
+ * @returns {(name: string) => string} a token's name
  */
-export function colorOf(name) {
-  const color = colorsGiven.get(name) ?? `series-${(colorsGiven.size % PALETTE) + 1}`;
-  colorsGiven.set(name, color);
-  return color;
+export function colorsFor(names) {
+  for (const name of names) if (!namesSeen.includes(name)) namesSeen.push(name);
+  namesSeen.sort();
+  return (name) => `series-${(namesSeen.indexOf(name) % PALETTE) + 1}`;
 }
 
 /** @param {string} name of a token */

@@ -6,6 +6,9 @@ import { html } from "../ui.js";
 import { Sparkline } from "./stat.js";
 import { BOT_UP } from "./strip.js";
 
+/** More bots than this stand in one line each, with the names of the columns over the first only. */
+const COMFORTABLE = 3;
+
 /** @typedef {import("../api.js").Vector} Vector */
 
 /** @param {Vector} vector @param {string} instance */
@@ -59,7 +62,7 @@ export function Bots() {
   const links = useLive("broker_connection_status");
   const trend = useHistory("sum by (instance, currency) (trading_daily_pnl)");
   const bots = up.vector.slice().sort((a, b) => a.value - b.value || (a.labels.instance < b.labels.instance ? -1 : 1));
-  return html`<ul class="bots" aria-label="Bots">
+  return html`<ul class=${`bots ${bots.length > COMFORTABLE ? "dense" : ""}`} aria-label="Bots">
     ${bots.map(({ labels: { instance }, value }) => {
       const alive = value === 1;
       const since = stateSince(states.range, instance, value);

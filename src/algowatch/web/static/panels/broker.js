@@ -9,15 +9,21 @@ import { StateBand } from "./timeline.js";
 /** @param {import("../api.js").Labels} a @param {import("../api.js").Labels} b */
 const sameLink = (a, b) => a.instance === b.instance && a.broker === b.broker;
 
+/**
+ * A link of a bot that no longer exports it stands last.
+ * @param {import("../api.js").RangeSeries} series
+ */
+const gone = ({ values }) => values.slice(-3).every((value) => value === null);
+
 export function Broker() {
   const { range, error, timeRange } = useHistory("min by (instance, broker) (broker_connection_status)");
   const reconnects = useLive("sum by (instance, broker) (increase(broker_reconnections_total[$__range]))");
   const errors = useLive("sum by (instance, broker) (increase(broker_api_errors_total[$__range]))");
-  const links = (range?.series ?? []).slice().sort((a, b) => (String(a.labels.instance) < String(b.labels.instance) ? -1 : 1));
+  const links = (range?.series ?? []).slice().sort((a, b) => Number(gone(a)) - Number(gone(b)) || (String(a.labels.instance) < String(b.labels.instance) ? -1 : 1));
   return html`<${Panel} title="Broker link" area="broker" aside=${`last ${timeRange.label}`} error=${error}>
     ${range && links.length === 0
       ? html`<${Nothing}>No broker link is exported yet.<//>`
-      : html`<table class="links">
+      : html`<div class="scroll links-scroll" tabindex="0" role="region" aria-label="Broker links"><table class="links">
           <thead><tr><th scope="col">Link</th><th scope="col" class="wide"><span class="sr-only">State</span></th><th scope="col">Reconnects</th><th scope="col">API errors</th></tr></thead>
           <tbody>
             ${links.map(({ labels, values }) => {
@@ -29,7 +35,7 @@ export function Broker() {
               </tr>`;
             })}
           </tbody>
-        </table>`}
+        </table></div>`}
   <//>`;
 }
 

@@ -1,6 +1,6 @@
 // Daily P&L: one big figure per currency, and its course by strategy.
 
-import { Chart, colorOf } from "../charts.js";
+import { Chart, colorsFor } from "../charts.js";
 import { compact, isNumber, money, newest, percent, ratioSignClass, signClass } from "../format.js";
 import { useHistory, useLive } from "../store.js";
 import { html, useSignal } from "../ui.js";
@@ -36,6 +36,9 @@ function Totals() {
 /** @typedef {import("../api.js").RangeSeries} RangeSeries */
 
 /** @param {RangeSeries} series */
+const nameOf = ({ labels }) => labels.strategy || "all";
+
+/** @param {RangeSeries} series */
 const currencyOf = ({ labels }) => labels.currency ?? "";
 
 /**
@@ -53,9 +56,10 @@ export function Pnl() {
   const chosen = useSignal("");
   const currencies = [...new Set(range?.series.map(currencyOf))].sort(byMost(range?.series ?? []));
   const currency = currencies.includes(chosen.value) ? chosen.value : currencies[0];
+  const colorOf = colorsFor((range?.series ?? []).map(nameOf));
   const lines = (range?.series ?? [])
     .filter((series) => currencyOf(series) === currency)
-    .map(({ labels, values }) => ({ label: labels.strategy || "all", values }))
+    .map((series) => ({ label: nameOf(series), values: series.values }))
     .sort((a, b) => (a.label < b.label ? -1 : 1))
     .map((line) => ({ ...line, color: colorOf(line.label) }));
   const items = lines.map(({ label, color, values }) => ({ color, label, value: money(newest(values)), tone: signClass(newest(values)) }));

@@ -1,6 +1,6 @@
 // Drawdown against the limit that a rule sets, and exposure against capital.
 
-import { Chart, colorOf } from "../charts.js";
+import { Chart, colorsFor } from "../charts.js";
 import { compact, newest, percent } from "../format.js";
 import { limitsOf } from "../limits.js";
 import { rules, useHistory, useLive } from "../store.js";
@@ -15,10 +15,11 @@ const toLine = ({ value, severity, alert }) => ({ value, color: severity === "cr
 export function Drawdown() {
   const { range, error } = useHistory("max by (strategy) (abs(trading_drawdown_ratio))");
   const limits = limitsOf(rules.value, "trading_drawdown_ratio").map((limit) => ({ ...limit, value: Math.abs(limit.value) }));
-  const lines = (range?.series ?? [])
+  const named = (range?.series ?? [])
     .map(({ labels, values }) => ({ label: labels.strategy || "all", values }))
-    .sort((a, b) => (a.label < b.label ? -1 : 1))
-    .map((line) => ({ ...line, color: colorOf(line.label) }));
+    .sort((a, b) => (a.label < b.label ? -1 : 1));
+  const colorOf = colorsFor(named.map(({ label }) => label));
+  const lines = named.map((line) => ({ ...line, color: colorOf(line.label) }));
   const mildest = limits[0];
   const worst = lines.reduce((/** @type {{label: string, value: number} | null} */ found, { label, values }) => {
     const value = newest(values);

@@ -35,7 +35,7 @@ function Links() {
   const { vector } = useLive("broker_connection_status");
   const down = vector.filter(({ value }) => value !== 1);
   const tone = vector.length === 0 ? "off" : down.length ? "error" : "good";
-  const names = down.map(({ labels }) => labels.broker || labels.instance).join(", ");
+  const names = [...new Set(down.map(({ labels }) => labels.broker || labels.instance))].join(", ");
   return html`<${Tile} label="Broker links up" tone=${tone} value=${`${vector.length - down.length} / ${vector.length}`} note=${names && `${names} down`} />`;
 }
 
