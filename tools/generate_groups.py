@@ -18,6 +18,7 @@ Written by tools/generate_groups.py from catalog/families.py; change the catalog
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Never
 
 from algowatch.catalog.families import recorded_as

@@ -56,9 +56,7 @@ def test_an_unknown_key(tmp_path):
 
 
 def test_a_key_that_prometheus_knows_and_the_engine_does_not_do(tmp_path):
-    (tmp_path / "prometheus.yml").write_text(
-        "scrape_configs:\n  - job_name: pods\n    kubernetes_sd_configs: [{role: pod}]\n"
-    )
+    (tmp_path / "prometheus.yml").write_text("scrape_configs:\n  - job_name: pods\n    kubernetes_sd_configs: [{role: pod}]\n")
     (line,) = up("--config", "prometheus.yml", folder=tmp_path)
     assert line.startswith("algowatch: prometheus.yml:3: scrape_configs[0].kubernetes_sd_configs: not supported")
 
@@ -70,7 +68,7 @@ def test_a_rule_whose_expression_does_not_parse(tmp_path):
     )
     (line,) = up("--config", "prometheus.yml", folder=tmp_path)
     assert "rules.yml:5: " in line
-    assert 'unknown function with name "ratee"' in line
+    assert 'unknown function with name "ratee"; did you mean rate?' in line
 
 
 def test_an_unknown_receiver(tmp_path):
@@ -123,6 +121,7 @@ def test_an_expression_that_does_not_parse(tmp_path):
         'algowatch: 1:5: parse error: unknown function with name "ratee"',
         "    sum(ratee(up[5m]))",
         "        ^^^^^",
+        "    did you mean rate?",
     ]
 
 

@@ -63,7 +63,7 @@ def test_every_order_ends_exactly_once():
 
 
 def test_parts_add_up_to_the_order():
-    trader, heard = run(2, 3600, step=5)
+    heard = run(2, 3600, step=5)[1]
     full = [order for order in heard.orders.values() if order.filled == order.quantity]
     assert any(heard.counts["fills"] > heard.counts["filled"] for _ in full)
     assert all(heard.quantities[order.order_id] == order.quantity for order in full)

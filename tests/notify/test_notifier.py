@@ -1,13 +1,18 @@
 import asyncio
 import contextlib
 import socket
+import sqlite3
 import statistics
 import time
+from dataclasses import replace
 
+import pytest
+
+from algowatch.errors import StoreError
 from algowatch.model.alerts import Alert
 from algowatch.model.clock import SystemClock
-from algowatch.model.labels import Labels
-from algowatch.notify import LaneOptions, Notifier, NotifyOptions
+from algowatch.model.labels import Labels, Matcher
+from algowatch.notify import LaneOptions, Notifier, NotifyOptions, Silence, parse_routing
 
 FAST = LaneOptions(timeout_s=0.5, first_backoff_ms=20, max_backoff_ms=100)
 
@@ -191,3 +196,97 @@ def test_after_a_restart_nothing_is_told_twice(tmp_path, receiver):
 
     assert [status.alert.name for status in asyncio.run(scenario())] == ["KillSwitchActive"]
     assert len(receiver.bodies) == 1
+
+
+def test_a_message_that_was_not_delivered_is_after_a_restart(tmp_path, receiver):
+    receiver.script = [(503, {"Retry-After": "1"}), (200, {})]
+
+    async def first():
+        async with running(tmp_path, receiver.url) as notifier:
+            notifier.receive([alert()])
+            await until(lambda: sum(notifier.stats()["retried"].values()) == 1)
+
+    async def second():
+        async with running(tmp_path, receiver.url) as notifier:
+            assert notifier.stats()["queued"]["critical/webhook[1]"] == 1
+            await asyncio.to_thread(receiver.wait_count, 2)
+            await until(lambda: any(record["integration"] == "webhook" for record in notifier.notifications()))
+            return next(record for record in notifier.notifications() if record["integration"] == "webhook")
+
+    asyncio.run(first())
+    assert asyncio.run(second())["attempts"] == 2
+    assert receiver.arrived[1] - receiver.arrived[0] >= 0.9
+
+
+def test_an_end_that_came_while_the_engine_was_down_is_told_at_its_start(tmp_path, receiver):
+    async def first():
+        async with running(tmp_path, receiver.url) as notifier:
+            await notifier.accept([alert(lasts_s=0.5)])
+            await asyncio.to_thread(receiver.wait_count, 1)
+
+    async def second():
+        async with running(tmp_path, receiver.url):
+            await asyncio.to_thread(receiver.wait_count, 2)
+
+    asyncio.run(first())
+    time.sleep(0.5)
+    asyncio.run(second())
+    assert [body["status"] for body in receiver.bodies] == ["firing", "resolved"]
+
+
+def test_silences_and_their_effect_survive_a_restart(tmp_path, receiver):
+    async def first():
+        async with running(tmp_path, receiver.url) as notifier:
+            now_ms = SystemClock().now_ms()
+            matcher = Matcher("alertname", "=~", "Kill.*")
+            silence = notifier.put_silence(Silence("", (matcher,), now_ms, now_ms + 60_000, "me", "maintenance"))
+            ended = notifier.put_silence(Silence("", (matcher,), now_ms, now_ms + 60_000, "me", "by mistake"))
+            notifier.expire_silence(ended.id)
+            return silence
+
+    async def second():
+        async with running(tmp_path, receiver.url) as notifier:
+            notifier.receive([alert(), alert("Other")])
+            await asyncio.to_thread(receiver.wait_count, 1)
+            return notifier.alerts(), notifier.silences(), notifier.groups()
+
+    silence = asyncio.run(first())
+    alerts, silences, groups = asyncio.run(second())
+    assert {status.alert.name: (status.state, status.silenced_by) for status in alerts} == {
+        "KillSwitchActive": ("suppressed", (silence.id,)),
+        "Other": ("active", ()),
+    }
+    now_ms = SystemClock().now_ms()
+    assert sorted(kept.state(now_ms) for kept in silences) == ["active", "expired"]
+    assert silence in silences
+    assert [group.receiver for group in groups] == ["critical", "critical"]
+    assert [body["alerts"][0]["labels"]["alertname"] for body in receiver.bodies] == ["Other"]
+
+
+def test_reload_keeps_alerts_and_sends_what_was_waiting(tmp_path, receiver, second_receiver):
+    receiver.script = [(500, {})] * 50
+    yaml = "route: {receiver: desk, group_wait: 0s}\nreceivers: [{name: desk, webhook_configs: [{url: 'URL'}]}]"
+
+    async def scenario():
+        options = NotifyOptions(tmp_path, routing=parse_routing(yaml.replace("URL", receiver.url)), sending=FAST)
+        notifier = Notifier(options)
+        await notifier.start()
+        notifier.receive([alert()])
+        await asyncio.to_thread(receiver.wait_count, 2)
+        await notifier.reload(replace(options, routing=parse_routing(yaml.replace("URL", second_receiver.url))))
+        await asyncio.to_thread(second_receiver.wait_count, 1)
+        await asyncio.sleep(0.3)
+        alerts = notifier.alerts()
+        await notifier.stop()
+        return alerts
+
+    assert len(asyncio.run(scenario())) == 1
+    assert len(second_receiver.bodies) == 1
+
+
+def test_a_newer_state_file_is_refused(tmp_path):
+    connection = sqlite3.connect(tmp_path / "state.db")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreError, match="written by a newer algowatch"):
+        asyncio.run(Notifier(NotifyOptions(tmp_path, environ={})).start())

@@ -90,8 +90,9 @@ def dataset() -> list[SeriesMatrix]:
 
 COUNTER, GAUGE = "trading_orders_filled_total", "trading_daily_pnl"
 STATUS, BUCKET = "broker_connection_status", "broker_api_latency_seconds_bucket"
+OF_COUNTERS = ("rate", "increase", "irate", "resets")
 RANGED = (
-    *("rate", "increase", "delta", "irate", "idelta", "changes", "resets", "deriv", "sum_over_time", "avg_over_time"),
+    *("delta", "idelta", "changes", "deriv", "sum_over_time", "avg_over_time"),
     *("min_over_time", "max_over_time", "count_over_time", "stddev_over_time", "stdvar_over_time", "last_over_time"),
     "present_over_time",
 )
@@ -110,6 +111,8 @@ AT = BASE_MS / 1000 + 3000
 
 def of_ranges() -> Iterator[str]:
     for function, name, window in itertools.product(RANGED, (COUNTER, GAUGE, STATUS), ("1m", "5m", "23m")):
+        yield f"{function}({name}[{window}])"
+    for function, name, window in itertools.product(OF_COUNTERS, (COUNTER, BUCKET), ("1m", "5m", "23m", "50m")):
         yield f"{function}({name}[{window}])"
     for inner, function in itertools.product((f"rate({COUNTER}[2m])", GAUGE, f"sum({STATUS})", f"{GAUGE} > 0"), OVER_SUBQUERY):
         yield f"{function}(({inner})[13m:1m])"

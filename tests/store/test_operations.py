@@ -82,12 +82,12 @@ def test_samples_decades_old_stay_where_retention_is_off(tmp_path):
 
 def test_retention_by_size_deletes_the_oldest_blocks(tmp_path):
     rng = np.random.default_rng(5)
-    with Store.open(tmp_path, StoreOptions(retention_ms=0, retention_bytes=400_000)) as store:
+    with Store.open(tmp_path, StoreOptions(retention_ms=0, retention_bytes=250_000)) as store:
         times = np.arange(0, 48 * HOUR_MS, 60_000)
         store.append_block("bot", times, LAYOUT, rng.random((len(LAYOUT), len(times))))
         store.compact()
         stats = store.stats()
-        assert stats.file_bytes <= 400_000
+        assert stats.file_bytes <= 250_000
         assert stats.first_ms > 0
         assert stats.last_ms == times[-1]
 

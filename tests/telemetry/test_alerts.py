@@ -14,7 +14,7 @@ import pytest
 from algowatch.telemetry.alerts import AlertOptions, alert_name
 from algowatch.telemetry.registration import EngineRecord, remove_engine, write_engine
 from algowatch.telemetry.spool import owed_alerts
-from algowatch.telemetry.watch import WatchOptions, start_watch
+from algowatch.telemetry.watch import Watch, WatchOptions, start_watch
 
 QUICK = AlertOptions(retry_s=(0.05, 0.2), repeat_window_s=0.3)
 
@@ -138,9 +138,9 @@ def test_resolve_ends_the_same_alert_at_once(bot, receiver, state):
     assert datetime.fromisoformat(over[0]["endsAt"]).timestamp() <= time.time()
 
 
-def test_a_full_queue_drops_the_least_severe_and_counts_it(bot, receiver):
-    watch = bot(options=AlertOptions(queue_size=3, flush_s=0.1))
-    watch.alerts._stopping = True  # nobody takes from the queue
+def test_a_full_queue_drops_the_least_severe_and_counts_it():
+    watch = Watch(WatchOptions("a", discover=False, alert_options=AlertOptions(queue_size=3)))
+    watch.alerts.stop()  # no thread will come and take from the queue
     watch.alerts.critical("A")
     for number in range(5):
         watch.alerts.info(f"I{number}")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from algowatch.errors import UsageError
-from algowatch.telemetry.cells import BARE, LOCKED
-from algowatch.telemetry.registry import Registry
+from algowatch.telemetry.cells import BARE, LOCKED, CounterCell, GaugeCell, HistogramCell, adds_without_a_switch, cell_types
+from algowatch.telemetry.groups import PlainHistogram
 from algowatch.telemetry.watch import Watch, WatchOptions
 
 
@@ -82,12 +82,20 @@ def test_strict_raises_what_is_otherwise_counted(call, text):
     call(Watch(WatchOptions("a", discover=False)))
 
 
+def test_additions_are_not_torn_in_this_interpreter():
+    def torn(cell) -> None:
+        cell.v += len("a call between load and store")
+
+    methods = (CounterCell.inc, GaugeCell.add, HistogramCell.observe, PlainHistogram.observe)
+    assert [adds_without_a_switch(method.__code__) for method in methods] == [True] * 4
+    assert not adds_without_a_switch(torn.__code__)
+    assert cell_types() is BARE
+
+
 @pytest.mark.parametrize("types", [BARE, LOCKED], ids=["bare", "locked"])
 def test_eight_threads_lose_nothing(types):
-    registry = Registry(types=types)
     watch = Watch(WatchOptions("a", discover=False))
     watch.registry.types = types
-    del registry
     hits = watch.counter("hits", "x", labels=["side"])
     level = watch.gauge("level", "x")
     spans = watch.histogram("spans", "x", buckets=[1, 2])

@@ -70,6 +70,7 @@ class Pipeline:
         self.silences = silences
         self.external_url = external_url
         self.alerts: dict[Labels, Alert] = {}
+        self.updated_ms: dict[Labels, int] = {}
         self.told = dict(told or {})
         self._inhibitor = Inhibitor(routing.inhibit_rules)
         self._groups: dict[tuple[int, Labels], Group] = {}
@@ -82,6 +83,7 @@ class Pipeline:
         for given in alerts:
             alert = merge(self.alerts.get(given.labels), given)
             self.alerts[alert.labels] = alert
+            self.updated_ms[alert.labels] = now_ms
             self._inhibitor.observe(alert)
             for route in self.routing.route.match(alert.labels):
                 self._group(route, alert, now_ms)
@@ -186,7 +188,7 @@ class Pipeline:
         """Forget what is long over: resolved alerts, expired silences, what channels were told of groups gone quiet."""
         self._swept_ms = now_ms
         for labels in [key for key, alert in self.alerts.items() if alert.ends_at_ms < now_ms - _KEEP_RESOLVED_MS]:
-            del self.alerts[labels]
+            del self.alerts[labels], self.updated_ms[labels]
             self._inhibitor.forget(labels)
         alive = {group.key for group in self._groups.values()}
         for key in [key for key, told in self.told.items() if not told.firing and key[0] not in alive]:

@@ -24,6 +24,7 @@ class AlertStatus:
     receivers: tuple[str, ...]
     silenced_by: tuple[str, ...]
     inhibited_by: tuple[str, ...]
+    updated_ms: int
 
     @property
     def state(self) -> Literal["active", "suppressed"]:
@@ -42,7 +43,7 @@ class AlertStatus:
                 "silencedBy": list(self.silenced_by),
                 "state": self.state,
             },
-            "updatedAt": format_time(self.alert.starts_at_ms),
+            "updatedAt": format_time(self.updated_ms),
             "generatorURL": self.alert.generator_url,
             "labels": self.alert.labels.as_dict(),
         }
@@ -86,4 +87,11 @@ def group_statuses(pipeline: Pipeline, matchers: Sequence[Matcher], now_ms: int)
 def _status(pipeline: Pipeline, alert: Alert, now_ms: int) -> AlertStatus:
     suppression = pipeline.suppression(alert.labels, now_ms)
     receivers = dict.fromkeys(route.options.receiver for route in pipeline.routing.route.match(alert.labels))
-    return AlertStatus(alert, fingerprint(alert.labels), tuple(receivers), suppression.silenced_by, suppression.inhibited_by)
+    return AlertStatus(
+        alert=alert,
+        fingerprint=fingerprint(alert.labels),
+        receivers=tuple(receivers),
+        silenced_by=suppression.silenced_by,
+        inhibited_by=suppression.inhibited_by,
+        updated_ms=pipeline.updated_ms[alert.labels],
+    )

@@ -264,8 +264,7 @@ class Evaluator:
             return value
         if isinstance(value, Scalar):
             return Scalar(-value.values)
-        negated = drop_names(replace(value, values=-value.values), self.delayed)
-        return negated if self.delayed else reject_same_labelsets(negated)
+        return self.per_step(drop_names(replace(value, values=-value.values), self.delayed))
 
     def _binary(self, expr: Binary) -> Value:
         lhs, rhs = self.evaluate(expr.lhs), self.evaluate(expr.rhs)

@@ -114,14 +114,14 @@ Calculation = Callable[[_Block], FloatArray]
 def _calculated(histograms: _Histograms, calculate: Calculation) -> Vector:
     shape = (len(histograms.labels), histograms.vector.steps)
     values, present = np.full(shape, np.nan), np.zeros(shape, bool)
-    with np.errstate(all="ignore"):
-        for block in histograms.blocks():
-            place = np.ix_(block.histograms, block.steps)
-            values[place] = calculate(block)
-            present[place] = True
+    for block in histograms.blocks():
+        place = np.ix_(block.histograms, block.steps)
+        values[place] = calculate(block)
+        present[place] = True
     return Vector(histograms.labels, values, None if present.all() else present)
 
 
+@np.errstate(all="ignore")
 def bucket_quantile(quantiles: FloatArray, bounds: FloatArray, counts: FloatArray) -> FloatArray:
     """The quantile of histograms whose counts rise; quantiles: one per step.
 
@@ -185,6 +185,7 @@ class _Monotonic:
         self._names = names
         self.forced: dict[str, _Forced] = {}
 
+    @np.errstate(all="ignore")
     def mend(self, block: _Block) -> FloatArray:
         rises = np.diff(block.counts, axis=1)
         tiny = (rises != 0) & (np.abs(rises) <= 4 * _SMALL_DELTA * np.abs(block.counts[:, 1:]))
@@ -284,6 +285,7 @@ def histogram_fraction(evaluator: Evaluator, call: Call) -> Value:
     return evaluator.per_step(drop_names(_calculated(histograms, calculate), evaluator.delayed))
 
 
+@np.errstate(all="ignore")
 def bucket_fraction(lower: FloatArray, upper: FloatArray, bounds: FloatArray, counts: FloatArray) -> FloatArray:
     """The share of observations between lower and upper (one each per step), spread evenly within buckets."""
     if not math.isinf(bounds[-1]) or bounds[-1] < 0:

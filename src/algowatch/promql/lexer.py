@@ -51,7 +51,8 @@ _HEX = re.compile(r"0[xX]_?[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*(?![\w.])", re.ASCII)
 _DIGITS = r"\d+(?:_\d+)*"
 _DECIMAL = re.compile(rf"(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?(?![\w.])", re.ASCII)
 _DURATION = re.compile(r"\d+(?:ms|[smhdwy])(?:\d+(?:ms|[smhdw]))*(?!\w)", re.ASCII)
-_NUMBERISH = re.compile(r"[\w.]+", re.ASCII)
+_BAD_DURATION = re.compile(r"\d+(?:ms|[smhdwy])(?:\d+(?:ms|[smhdw]))*(?:\d+|\w)?", re.ASCII)
+_BAD_NUMBER = re.compile(r"0[xX]_?[\da-fA-F]*|[\d_]*\.?[\d_]*(?:[eE][+-]?\d*)?[._]?", re.ASCII)
 _OPERATOR = re.compile(r"==|!=|<=|>=|</|>/|[-+*/%^<>@]")
 _MATCH_OPERATOR = re.compile(r"=~|!~|!=|=")
 _FOLLOWED_BY_PAREN = re.compile(r"[ \t\r\n]*\(")
@@ -216,7 +217,7 @@ class _Lexer:
         self.depth += 1 if char == "(" else -1
         if self.depth < 0:
             self.tokens.pop()
-            raise _LexError("unexpected right parenthesis ')'", self.position - 1, self.position)
+            raise _LexError("unexpected right parenthesis ')'", self.position)
 
     def _name(self, name: str, end: int) -> None:
         word = name.lower()
@@ -245,7 +246,7 @@ class _Lexer:
         if found:
             self._emit("duration", found.end())
             return
-        rough = _NUMBERISH.match(self.text, here)
+        rough = _BAD_DURATION.match(self.text, here) or _BAD_NUMBER.match(self.text, here)
         end = rough.end() if rough else here + 1
         raise _LexError(f"bad number or duration syntax: {go_quote(self.text[here:end])}", here, end)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from algowatch.errors import ParseError
 from algowatch.model.labels import METRIC_NAME, Matcher, MatchOp, is_legacy_label_name
@@ -305,7 +306,7 @@ class _Parser(TokenReader):
         func = RENAMED.get(token.text, token.word if token.kind == "word" else token.text)
         signature = SIGNATURES.get(func)
         if signature is None:
-            raise self.error(f"unknown function with name {go_quote(token.text)}", token)
+            raise self.error(f"unknown function with name {go_quote(token.text)}", token, _near(token.text))
         arguments = self._arguments()
         if func == "info" and len(arguments) > 1:
             self._allow_empty_matchers(arguments[1][0])
@@ -321,9 +322,6 @@ class _Parser(TokenReader):
         after = self.peek()
         if after.text == "(" or (after.kind == "keyword" and after.word in ("by", "without")):
             return self._aggregate()
-        if after.kind in ("identifier", "metric identifier", "number", "string", "duration", "aggregator", "word"):
-            self.take()
-            self.unexpected("aggregation")
         return self._selector()
 
     def _aggregate(self) -> Typed:
@@ -423,3 +421,9 @@ class _Parser(TokenReader):
             return subquery, "matrix"
         closing = self.expect("]", "subquery or range", '":" or "]"')
         return modifiers.with_range(self, operand[0], range_, (opening.start, closing.end)), "matrix"
+
+
+def _near(name: str) -> str:
+    """A question that names the function that was probably meant."""
+    found = get_close_matches(name, SIGNATURES, n=1)
+    return f"did you mean {found[0]}?" if found else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import NoReturn
@@ -80,8 +81,8 @@ class TokenReader:
         if self.depth > self._max_depth:
             raise self.error(f"the expression nests more than {self._max_depth} levels deep", token)
 
-    def error(self, problem: str, token: Token) -> ParseError:
-        return ParseError(problem, self.text, token.start, token.end)
+    def error(self, problem: str, token: Token, mend: str = "") -> ParseError:
+        return ParseError(problem, self.text, token.start, token.end, mend)
 
     def unexpected(self, context: str = "", expected: str = "") -> NoReturn:
         if self.token.kind == "error":
@@ -103,7 +104,11 @@ def parse_number(token: Token, text: str) -> float:
         return float(int(word.replace("_", ""), 16))
     if len(word) > 1 and _OCTAL.match(word):
         return float(int(word.replace("_", ""), 8))
-    return float(word.replace("_", ""))
+    value = float(word.replace("_", ""))
+    if math.isinf(value) and word != "inf":
+        problem = f"error parsing number: strconv.ParseFloat: parsing {go_quote(token.text)}: value out of range"
+        raise ParseError(problem, text, token.start, token.end)
+    return value
 
 
 def _seconds(token: Token, text: str) -> float:

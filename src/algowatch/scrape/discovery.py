@@ -165,7 +165,7 @@ def read_groups(path: str) -> tuple[TargetGroup, ...]:
     try:
         data = json.loads(text) if path.lower().endswith(".json") else yaml.load(text, yaml.CSafeLoader)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"neither read nor used: {' '.join(str(error).split())}") from None
+        raise ValueError(f"not valid JSON or YAML: {' '.join(str(error).split())}") from None
     return groups_of(data, path)
 
 

@@ -80,6 +80,7 @@ class Alerts:
 
     identity: labels of every alert of this bot, asked for when an alert is made.
     engine:   the engine's URL now, or None.
+    tap:      where set, it gets every alert in the queue's stead: for tests.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Alerts:
     ) -> None:
         self.options = options
         self.dropped = 0
+        self.tap: Callable[[OwedAlert], None] | None = None
         self._identity = identity
         self._engine = engine
         self._post = post
@@ -153,7 +155,7 @@ class Alerts:
     ) -> None:
         try:
             alert = self._made(severity, title, message, component, labels, resolved)
-            self._enqueue(alert)
+            (self.tap or self._enqueue)(alert)
             if extra:
                 raise Misuse("alert", "an alert takes a title and a message; labels go by keyword")
         except Misuse as misuse:

@@ -1,4 +1,8 @@
-"""Where a bot's alerts go: the engine's Alertmanager API first, and straight to a person's channel where no engine answers."""
+"""Where a bot's alerts go: the engine's Alertmanager API first, and straight to a person's channel where no engine answers.
+
+What sending needs is imported here, in the thread that starts the watch: a fork while another thread imports leaves the
+child with a module's lock that nobody will ever let go.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ CONTENT_TYPES: dict[Format, str] = {
     "text": "text/plain; version=0.0.4; charset=utf-8",
     "openmetrics": "application/openmetrics-text; version=1.0.0; charset=utf-8",
 }
-SLICE = 400
+SLICE = 2000
 
 
 def negotiate(accept: str) -> Format:

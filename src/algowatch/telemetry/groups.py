@@ -5,6 +5,7 @@ Written by tools/generate_groups.py from catalog/families.py; change the catalog
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Never
 
 from algowatch.catalog.families import recorded_as
@@ -222,10 +223,14 @@ class PlainHistogram(Histogram):
 
     def observe(self, value: float = MISSING, *extra: Never, **unknown: Never) -> None:
         try:
-            if extra or unknown:
-                raise Unexpected
-            self.only.observe(value)
-        except Exception:
+            cell = self.bare_only
+            if value.__class__ is float and -1e999 < value < 1e999 and not unknown and not extra:
+                index = bisect_left(cell.bounds, value)
+                cell.sum += value
+                cell.counts[index] += 1
+                return
+            self.repair("observe", value, (), extra, unknown)
+        except AttributeError:  # the first value: there is no cell yet
             self.repair("observe", value, (), extra, unknown)
 
     def time(self, *extra: Never, **unknown: Never) -> Timer:

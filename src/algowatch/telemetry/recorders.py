@@ -18,7 +18,7 @@ from typing import Any, Generic, Never, TypeVar
 
 from algowatch.catalog.families import Family
 from algowatch.model.labels import quote
-from algowatch.telemetry.cells import CellTypes, CounterCell, GaugeCell, HistogramCell
+from algowatch.telemetry.cells import BARE, CellTypes, CounterCell, GaugeCell, HistogramCell
 from algowatch.telemetry.faults import Faults, Misuse, shown
 
 C = TypeVar("C", CounterCell, GaugeCell, HistogramCell)
@@ -66,12 +66,14 @@ class Recorder(Generic[C]):
     """One family and its series.
 
     cells: by label values in the family's order; the quick way of the recording methods reads it without a lock.
-    only:  the one cell of a family without labels, unset until the first recording.
+    only:  the one cell of a family without labels, unset until the first recording; `bare_only` is the same one,
+           where its type needs no lock.
     """
 
     only: C
+    bare_only: C
 
-    __slots__ = ("_lock", "_types", "cells", "family", "faults", "max_series", "only")
+    __slots__ = ("_lock", "_types", "bare_only", "cells", "family", "faults", "max_series", "only")
 
     def __init__(self, family: Family, types: CellTypes, faults: Faults, max_series: int) -> None:
         self.family = family
@@ -97,6 +99,8 @@ class Recorder(Generic[C]):
                 found = self.cells[values] = self.new_cell(values)
                 if not values:
                     self.only = found
+                    if self._types is BARE:
+                        self.bare_only = found
             return found
 
     def repair(self, method: str, value: object, labels: tuple[object, ...], extra: object = (), unknown: Any = None) -> None:
@@ -128,6 +132,8 @@ class Recorder(Generic[C]):
         with self._lock:
             if self.cells.pop(values, None) is not None and not values:
                 del self.only
+                if self._types is BARE:
+                    del self.bare_only
 
     def kept_cell(self, labels: dict[str, object], extra: object = ()) -> C:
         """The cell for a kept child; where it cannot be had, one that is not exported."""

@@ -8,6 +8,7 @@ from here when they are declared.
 from __future__ import annotations
 
 import keyword
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, cast
@@ -74,6 +75,23 @@ def plain_set_source() -> list[str]:
     ]
 
 
+def plain_observe_source() -> list[str]:
+    """`observe` without labels, in one call too. `bare_only` is set where additions need no lock."""
+    return [
+        "def observe(self, value: float = MISSING, *extra: Never, **unknown: Never) -> None:",
+        "    try:",
+        "        cell = self.bare_only",
+        "        if value.__class__ is float and -1e999 < value < 1e999 and not unknown and not extra:",
+        "            index = bisect_left(cell.bounds, value)",
+        "            cell.sum += value",
+        "            cell.counts[index] += 1",
+        "            return",
+        '        self.repair("observe", value, (), extra, unknown)',
+        "    except AttributeError:  # the first value: there is no cell yet",
+        '        self.repair("observe", value, (), extra, unknown)',
+    ]
+
+
 def time_source(labels: Sequence[str]) -> list[str]:
     given = ", ".join([*(f'"{label}": {label}' for label in labels), "**unknown"])
     return [
@@ -87,6 +105,8 @@ def class_source(kind: str, labels: Sequence[str]) -> list[str]:
     methods = [method_source(name, action, labels, "self") for name, action in ACTIONS[kind]]
     if kind == "gauge" and not labels:
         methods[0] = plain_set_source()
+    if kind == "histogram" and not labels:
+        methods[0] = plain_observe_source()
     if kind == "histogram":
         methods.append(time_source(labels))
     if kind == "counter":
@@ -116,7 +136,7 @@ def check_labels(labels: Sequence[str]) -> None:
 def recorder_class(kind: str, labels: tuple[str, ...]) -> type[Recorder[Any]]:
     """The class for a family of one's own. Raises: ValueError where a label's name cannot be used."""
     check_labels(labels)
-    scope: dict[str, Any] = {**vars(recorders), "Unexpected": Unexpected, "__name__": __name__}
+    scope: dict[str, Any] = {**vars(recorders), "bisect_left": bisect_left, "Unexpected": Unexpected, "__name__": __name__}
     source = "\n".join(["from __future__ import annotations", *class_source(kind, labels)])
     exec(compile(source, f"<recorder {class_name(kind, labels)}>", "exec"), scope)
     return cast("type[Recorder[Any]]", scope[class_name(kind, labels)])

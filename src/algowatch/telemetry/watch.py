@@ -13,6 +13,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -343,6 +344,23 @@ def start_watch(options: WatchOptions) -> Watch:
         except UsageError:
             found.stop()
             raise
+
+
+@contextmanager
+def stand_in(watch: Watch) -> Iterator[None]:
+    """While this lasts, `start_watch` with the watch's name gives this one: for tests."""
+    name = watch.options.name
+    with _lock:
+        before = _WATCHES.get(name)
+        _WATCHES[name] = watch
+    try:
+        yield
+    finally:
+        with _lock:
+            if before is None:
+                _WATCHES.pop(name, None)
+            else:
+                _WATCHES[name] = before
 
 
 def _checked(options: WatchOptions) -> tuple[WatchOptions, list[str]]:

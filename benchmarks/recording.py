@@ -1,0 +1,142 @@
+"""What recording and /metrics cost, beside prometheus_client in the same run: `python benchmarks/recording.py`.
+
+Rounds of both sides alternate, and the medians are compared, so that a busy machine hurts both alike.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import prometheus_client
+
+from algowatch.telemetry import exposition
+from algowatch.telemetry.watch import Watch, WatchOptions
+
+BUCKETS = [0.001 * 2**power for power in range(12)]
+ROUNDS = 9
+SERIES = 10_000
+
+
+def per_call_ns(call: Callable[[], object], calls: int) -> float:
+    """One round: nanoseconds per call, the empty loop's share taken off."""
+    loop = range(calls)
+    started = time.perf_counter_ns()
+    for _ in loop:
+        pass
+    empty = time.perf_counter_ns() - started
+    started = time.perf_counter_ns()
+    for _ in loop:
+        call()
+    return (time.perf_counter_ns() - started - empty) / calls
+
+
+def compare(ours: Callable[[], object], theirs: Callable[[], object], calls: int = 50_000) -> tuple[float, float]:
+    """Medians of alternating rounds, in nanoseconds."""
+    rounds = [(per_call_ns(ours, calls), per_call_ns(theirs, calls)) for _ in range(ROUNDS)]
+    return statistics.median(ours for ours, _ in rounds), statistics.median(theirs for _, theirs in rounds)
+
+
+def show(what: str, ours: float, theirs: float, unit: str, bound: float) -> bool:
+    ratio = ours / theirs
+    verdict = "ok" if ratio <= bound else "MISSED"
+    print(f"{what:34} {ours:10.1f} {unit}  {theirs:10.1f} {unit}  {ratio:6.3f} x  (aim <= {bound})  {verdict}")
+    return ratio <= bound
+
+
+def recording() -> bool:
+    watch = Watch(WatchOptions("bench", discover=False, host_metrics=False))
+    registry = prometheus_client.CollectorRegistry()
+    labels = ["strategy", "side", "order_type"]
+    submitted = prometheus_client.Counter("submitted", "x", labels, registry=registry)
+    plain = prometheus_client.Counter("plain", "x", registry=registry)
+    level = prometheus_client.Gauge("level", "x", registry=registry)
+    spans = prometheus_client.Histogram("spans", "x", buckets=BUCKETS, registry=registry)
+    own_plain, own_level = watch.counter("plain"), watch.gauge("level")
+    own_spans = watch.histogram("spans", buckets=BUCKETS)
+    pairs = [
+        ("counter", lambda: own_plain.inc(), lambda: plain.inc(), 0.5),
+        (
+            "counter, three labels",
+            lambda: watch.orders.submitted(strategy="gamma", side="BUY", order_type="LMT"),
+            lambda: submitted.labels("gamma", "BUY", "LMT").inc(),
+            0.25,
+        ),
+        ("gauge", lambda: own_level.set(1.5), lambda: level.set(1.5), 0.25),
+        ("histogram, 12 buckets", lambda: own_spans.observe(0.07), lambda: spans.observe(0.07), 0.25),
+    ]
+    # The call of the lambda is part of neither side: it is measured alone and taken off.
+    shell = statistics.median(per_call_ns(lambda: None, 50_000) for _ in range(ROUNDS))
+    results = []
+    for what, ours, theirs, bound in pairs:
+        own, other = compare(ours, theirs)
+        results.append(show(what, own - shell, other - shell, "ns", bound))
+    return all(results)
+
+
+def filled() -> tuple[Watch, prometheus_client.CollectorRegistry]:
+    watch = Watch(WatchOptions("bench", discover=False, host_metrics=False, max_series=SERIES))
+    registry = prometheus_client.CollectorRegistry()
+    ours = watch.gauge("position_value", "x", labels=["strategy", "symbol"])
+    theirs = prometheus_client.Gauge("position_value", "x", ["strategy", "symbol"], registry=registry)
+    for number in range(SERIES):
+        ours.set(number * 1.1, strategy=f"s{number % 10}", symbol=f"SYM{number}")
+        theirs.labels(f"s{number % 10}", f"SYM{number}").set(number * 1.1)
+    return watch, registry
+
+
+def longest_stall_ms(work: Callable[[], object]) -> float:
+    """How long a thread that only looks at the clock was kept waiting while `work` ran three times, at worst."""
+    worst, stop, running = 0.0, threading.Event(), threading.Event()
+
+    def look() -> None:
+        nonlocal worst
+        last = time.perf_counter()
+        running.set()
+        while not stop.is_set():
+            now = time.perf_counter()
+            worst = max(worst, now - last)
+            last = now
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    running.wait()
+    for _ in range(3):
+        work()
+    stop.set()
+    thread.join()
+    return worst * 1000
+
+
+def metrics() -> bool:
+    watch, registry = filled()
+    gc.collect()
+    render = lambda: exposition.render(watch.registry)  # noqa: E731
+    latest = lambda: prometheus_client.generate_latest(registry)  # noqa: E731
+    own, other = compare(render, latest, calls=1)
+    good = show(f"/metrics, {SERIES} series", own / 1e6, other / 1e6, "ms", 0.1)
+    stalls = [(longest_stall_ms(render), longest_stall_ms(latest)) for _ in range(5)]
+    ours, theirs = (statistics.median(column) for column in zip(*stalls, strict=True))
+    return show("longest stall of another thread", ours, theirs, "ms", 0.6) and good
+
+
+def import_ms(module: str) -> float:
+    code = f"import time; t = time.perf_counter(); import {module}; print((time.perf_counter() - t) * 1000)"
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+
+
+def importing() -> bool:
+    rounds = [tuple(map(import_ms, ("algowatch", "algowatch.profiles.start", "prometheus_client"))) for _ in range(5)]
+    bare, started, theirs = (statistics.median(column) for column in zip(*rounds, strict=True))
+    good = show("import algowatch", bare, theirs, "ms", 0.7)
+    return show("all that start() imports", started, theirs, "ms", 1.5) and good
+
+
+if __name__ == "__main__":
+    print(f"{'':34} {'algowatch':>13}  {'prometheus_client':>13}")
+    sys.exit(0 if all([recording(), metrics(), importing()]) else 1)
