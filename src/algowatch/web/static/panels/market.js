@@ -32,7 +32,7 @@ export function MarketData() {
   const aside = html`${compact(ticks.vector.length ? total : undefined)} ticks/s${limit !== undefined && html` <span class="limit-note">limit ${age(limit)}</span>`}`;
   return html`<${Panel} title="Market data" area="market" aside=${aside} error=${stale.error}>
     ${rows.length === 0
-      ? stale.time !== null && html`<${Nothing}>No market data is exported yet.<//>`
+      ? stale.time !== null && html`<${Nothing}>No bot exports market data now.<//>`
       : html`<div class="scroll" tabindex="0" role="region" aria-label="Market data by symbol"><table class="market-table">
           <thead><tr><th scope="col">Symbol</th><th scope="col" class="wide">Silent for</th><th scope="col"><span class="sr-only">Seconds</span></th><th scope="col">Ticks</th></tr></thead>
           <tbody>
