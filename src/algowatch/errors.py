@@ -60,17 +60,22 @@ class QueryError(AlgowatchError):
 
 
 class ParseError(QueryError):
-    """The text is not PromQL. `start` and `end` are offsets into the text, in characters, end exclusive."""
+    """The text is not PromQL. `start` and `end` are offsets into the text, in characters, end exclusive.
+
+    `mend` is what to do about it; it stays out of the message itself, which is worded as Prometheus words it.
+    """
 
     error_type = "bad_data"
 
-    def __init__(self, problem: str, text: str, start: int, end: int | None = None) -> None:
+    def __init__(self, problem: str, text: str, start: int, end: int | None = None, mend: str = "") -> None:
         self.problem = problem
         self.text = text
         self.start = min(max(start, 0), len(text))
         self.end = max(self.start, end if end is not None else self.start)
         self.line = text.count("\n", 0, self.start) + 1
         self.column = self.start - (text.rfind("\n", 0, self.start) + 1) + 1
+        at_fault = text[self.start : self.end].partition("\n")[0][:40]
+        self.mend = mend or f"mend the expression at column {self.column}" + (f", {at_fault!r}" if at_fault else "")
         super().__init__(f"{self.line}:{self.column}: parse error: {problem}")
 
     def caret(self) -> str:

@@ -68,7 +68,7 @@ def test_a_rule_whose_expression_does_not_parse(tmp_path):
     )
     (line,) = up("--config", "prometheus.yml", folder=tmp_path)
     assert "rules.yml:5: " in line
-    assert 'unknown function with name "ratee"' in line
+    assert 'unknown function with name "ratee"; did you mean rate?' in line
 
 
 def test_an_unknown_receiver(tmp_path):
@@ -121,6 +121,7 @@ def test_an_expression_that_does_not_parse(tmp_path):
         'algowatch: 1:5: parse error: unknown function with name "ratee"',
         "    sum(ratee(up[5m]))",
         "        ^^^^^",
+        "    did you mean rate?",
     ]
 
 

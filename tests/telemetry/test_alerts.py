@@ -87,6 +87,33 @@ def test_the_channel_is_found_in_the_environment(bot, receiver, monkeypatch):
     assert receiver.wait()[0][2]["alerts"][0]["labels"]["severity"] == "critical"
 
 
+def test_a_channel_gets_what_is_severe_enough_and_the_rest_waits_for_the_engine(bot, receiver, state, monkeypatch):
+    monkeypatch.setenv("DISCORD_WEBHOOK_URL", receiver.url)
+    watch = bot()
+    watch.alerts.info("Market opens")
+    watch.alerts.error("Margin low")
+    receiver.wait()
+    assert not watch.alerts.flush(0.2)
+    assert len(receiver.posts) == 1
+    assert "Margin low" in str(receiver.posts[0][2])
+    spool = state / "spool" / "gamma-bot.jsonl"
+    assert [alert.labels["alertname"] for alert in owed_alerts(spool).values()] == ["MarketOpens"]
+
+
+def test_a_callable_is_a_channel_and_what_it_raises_costs_a_retry(bot):
+    seen = []
+
+    def tell(alert) -> None:
+        seen.append(alert.labels["alertname"])
+        if len(seen) == 1:
+            raise RuntimeError("once")
+
+    watch = bot(alerts=[tell])
+    watch.alerts.error("Margin low")
+    assert watch.alerts.flush(3)
+    assert seen == ["MarginLow", "MarginLow"]
+
+
 def test_an_alert_waits_for_the_engine_and_still_fires_when_it_gets_there(bot, receiver, state):
     watch = bot()
     watch.alerts.error("Margin low")

@@ -141,7 +141,7 @@ def run(arguments: list[str] | None = None) -> None:
             click.echo(f"algowatch: {fault}", err=True)
         sys.exit(2)
     except ParseError as error:
-        click.echo(f"algowatch: {error.caret()}", err=True)
+        click.echo(f"algowatch: {error.caret()}\n    {error.mend}", err=True)
         sys.exit(2)
     except AlgowatchError as error:
         click.echo(f"algowatch: {error}", err=True)

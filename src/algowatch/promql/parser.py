@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from algowatch.errors import ParseError
 from algowatch.model.labels import METRIC_NAME, Matcher, MatchOp, is_legacy_label_name
@@ -303,10 +304,10 @@ class _Parser(TokenReader):
     def _call(self) -> Typed:
         token = self.take()
         func = RENAMED.get(token.text, token.word if token.kind == "word" else token.text)
+        arguments = self._arguments()
         signature = SIGNATURES.get(func)
         if signature is None:
-            raise self.error(f"unknown function with name {go_quote(token.text)}", token)
-        arguments = self._arguments()
+            raise self.error(f"unknown function with name {go_quote(token.text)}", token, _near(token.text))
         if func == "info" and len(arguments) > 1:
             self._allow_empty_matchers(arguments[1][0])
         node = Call(func, tuple(expr for expr, _ in arguments), (token.start, self.previous_end))
@@ -420,3 +421,9 @@ class _Parser(TokenReader):
             return subquery, "matrix"
         closing = self.expect("]", "subquery or range", '":" or "]"')
         return modifiers.with_range(self, operand[0], range_, (opening.start, closing.end)), "matrix"
+
+
+def _near(name: str) -> str:
+    """A question that names the function that was probably meant."""
+    found = get_close_matches(name, SIGNATURES, n=1)
+    return f"did you mean {found[0]}?" if found else ""

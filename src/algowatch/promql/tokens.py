@@ -81,8 +81,8 @@ class TokenReader:
         if self.depth > self._max_depth:
             raise self.error(f"the expression nests more than {self._max_depth} levels deep", token)
 
-    def error(self, problem: str, token: Token) -> ParseError:
-        return ParseError(problem, self.text, token.start, token.end)
+    def error(self, problem: str, token: Token, mend: str = "") -> ParseError:
+        return ParseError(problem, self.text, token.start, token.end, mend)
 
     def unexpected(self, context: str = "", expected: str = "") -> NoReturn:
         if self.token.kind == "error":

@@ -179,7 +179,7 @@ class _Checker:
         try:
             self.check_expr(rule.expr)
         except ParseError as error:
-            yield self.document.fault((*here, "expr"), f"could not parse expression: {error.caret()}")
+            yield self.document.fault((*here, "expr"), f"could not parse expression: {error}", error.mend)
         except QueryError as error:
             yield self.document.fault((*here, "expr"), f"could not parse expression: {error}")
 
