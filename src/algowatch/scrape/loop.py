@@ -36,7 +36,7 @@ DatedSample = tuple[Labels, int, float]
 class AppendSamples(Protocol):
     """Writes samples that bring their own timestamps."""
 
-    def __call__(self, stream: str, samples: Sequence[DatedSample]) -> None: ...
+    def __call__(self, stream: str, samples: Sequence[DatedSample]) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
