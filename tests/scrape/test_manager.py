@@ -384,6 +384,34 @@ def test_relabelling_drops_targets_and_sets_where_and_how_often_they_are_scraped
     assert dropped.discovered.get("__address__") == "h:1"
 
 
+def test_of_dropped_targets_as_many_are_remembered_as_the_job_says(append, manage):
+    async def claim(**more):
+        drop = {"source_labels": ["__address__"], "regex": ".*", "action": "drop"}
+        base = {"job_name": "j", "static_configs": [{"targets": ["a:1", "b:2", "c:3"]}], "relabel_configs": [drop]}
+        manager, config = manage(append, {"scrape_configs": [base | more]})
+        async with running(manager, config):
+            return len(manager.dropped_targets()), manager.targets()
+
+    assert asyncio.run(claim()) == (3, [])
+    assert asyncio.run(claim(keep_dropped_targets=2)) == (2, [])
+
+
+def test_of_a_series_that_a_body_has_twice_the_first_counts_and_the_scrapes_own_series_cannot_be_forged(append, target, manage):
+    async def claim():
+        async with target() as server:
+            server.body = 'x 1\nx 2\nup{instance="t",job="j"} 7\nup 8\n'
+            manager, config = manage(append, job(server, honor_labels=True))
+            async with running(manager, config):
+                await append.until(1)
+                return manager.targets()[0].health
+
+    assert asyncio.run(claim()) == "up"
+    row = append.rows[0][2]
+    assert row['x{instance="t", job="j"}'] == 1
+    assert row[UP] == 1
+    assert len(row) == 6
+
+
 BOT = textwrap.dedent(
     """
     import http.server, sys

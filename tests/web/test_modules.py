@@ -142,7 +142,9 @@ def test_new_series_begins_where_it_appeared(call: Call):
         ('max by (symbol) (market_data_stale_seconds{symbol!="X"}) >= 1.5e1', [(15, "warning")]),
         ("market_data_stale_seconds_sum > 10", []),
         ("market_data_stale_seconds / 60 > 10", []),
-        ("market_data_stale_seconds > 10 and on() up == 1", []),
+        ("market_data_stale_seconds > 10 unless on (job) (max(up) == 0)", [(10, "warning")]),
+        ("(market_data_stale_seconds) > 12", [(12, "warning")]),
+        ("up == 1 and market_data_stale_seconds > 10", []),
         ("rate(market_data_stale_seconds[5m]) > 10", []),
     ],
 )
@@ -183,6 +185,22 @@ def test_alert_raised_by_a_bot_itself_stands_beside_those_of_the_rules(call: Cal
     ]
     merged = call("store.js", "mergeAlerts", ruled, received)
     assert [(alert["labels"]["alertname"], alert["silenced"]) for alert in merged] == [("A", True), ("Direct", False)]
+
+
+def test_alerts_of_one_name_stand_together_the_worst_first(call: Call):
+    alerts = [
+        {"labels": {"alertname": name, "severity": severity}, "annotations": {}, "since": since, "silenced": silenced}
+        for name, severity, since, silenced in [
+            ("Stale", "warning", "2026-01-01T00:00:01Z", False),
+            ("Quiet", "critical", "2026-01-01T00:00:09Z", True),
+            ("Down", "critical", "2026-01-01T00:00:00Z", False),
+            ("Stale", "warning", "2026-01-01T00:00:02Z", False),
+        ]
+    ]
+    found = [
+        [(a["labels"]["alertname"], a["since"][-3:]) for a in group] for group in call("panels/alerts.js", "grouped", alerts)
+    ]
+    assert found == [[("Down", "00Z")], [("Stale", "02Z"), ("Stale", "01Z")], [("Quiet", "09Z")]]
 
 
 @pytest.mark.parametrize(

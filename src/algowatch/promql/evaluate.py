@@ -42,6 +42,7 @@ from algowatch.promql.vectors import (
     concatenate,
     drop_names,
     merge_same_labelsets,
+    metric_names,
     reject_same_labelsets,
     single,
 )
@@ -251,8 +252,9 @@ class Evaluator:
 
     def unnamed_ranges(self, vector: Vector) -> Vector:
         """The result of a function over ranges without its metric names, which must tell no two series apart."""
+        one_name = len(metric_names(vector.labels)) <= 1  # then no two series differ in it alone
         vector = drop_names(vector, self.delayed)
-        return vector if self.delayed else reject_same_labelsets(vector)
+        return vector if self.delayed or one_name else reject_same_labelsets(vector)
 
     def per_step(self, vector: Vector) -> Vector:
         """The result of a function over instant vectors, whose names may just have gone; rows of the same labels are joined."""
@@ -307,7 +309,7 @@ class Evaluator:
         params = self.scalar(expr.param)
         if expr.op == "quantile":
             self.check_quantiles(params, expr.param)
-            return aggregate.reduce_groups(vector, grouping, aggregate.quantile_reducer(params))
+            return aggregate.reduce_groups(vector, grouping, aggregate.quantile_reducer(params), all_steps=True)
         return self._select_rows(expr.op, vector, grouping, params, expr.param)
 
     def _select_rows(self, op: str, vector: Vector, grouping: Grouping, params: FloatArray, param: Expr) -> Vector:

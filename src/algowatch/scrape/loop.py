@@ -234,7 +234,7 @@ class TargetLoop:
 
     def _pass_exemplars(self, timestamp_ms: int) -> None:
         plan, samples = self._rows.plan, self._reader.exposition.samples
-        if plan is None or not any(sample.exemplar for sample in samples):
+        if plan is None or not self._reader.has_exemplars:
             return
         found: dict[Labels, Exemplar] = {}
         for labels, position in plan.places():

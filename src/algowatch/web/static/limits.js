@@ -4,11 +4,11 @@ import { parse as parseSeverity, rank } from "./severity.js";
 
 /** @typedef {{value: number, severity: string, alert: string, above: boolean}} Limit */
 
-const COMPARISON = /^(.+?)\s*(>=|<=|>|<)\s*(-?[0-9]*\.?[0-9]+(?:e[-+]?[0-9]+)?)\s*$/i;
+const COMPARISON = /^(.+?)\s*(>=|<=|>|<)\s*(-?[0-9]*\.?[0-9]+(?:e[-+]?[0-9]+)?)\s*(?:(?:and|unless)\b.*)?$/is;
 
 /**
- * Limits that rules of the shape `family{…} > number` set, aggregated or not, the mildest severity first.
- * Rules of any other shape are not limits and are left out.
+ * Limits that rules of the shape `family{…} > number` set, aggregated or not, the mildest severity first; conditions that
+ * follow (`and …`, `unless …`) only narrow when it fires. Rules of any other shape are not limits and are left out.
  * @param {import("./api.js").Rule[]} rules @param {string} family
  * @returns {Limit[]}
  */

@@ -10,6 +10,8 @@ import { Panel } from "./panel.js";
 /** @typedef {import("../api.js").Notification} Notification */
 /** @typedef {import("../api.js").Labels} Labels */
 
+const TITLES_SHOWN = 3;
+
 /** @param {string | null | undefined} iso @returns {number | null} seconds since the epoch; Go's zero time is none */
 export function seconds(iso) {
   const parsed = iso ? Date.parse(iso) / 1000 : NaN;
@@ -29,14 +31,41 @@ function Severity({ severity }) {
   return html`<span class=${`severity ${severity}`}>${severity}</span>`;
 }
 
-/** @param {{alert: FiringAlert, now: number}} props */
-function Firing({ alert, now }) {
-  const severity = parse(alert.labels.severity);
-  const since = seconds(alert.since);
-  return html`<li class=${`alert ${severity} ${alert.silenced ? "dimmed" : ""}`}>
-    <div class="alert-head"><${Severity} severity=${severity} /><span class="alert-name">${alert.labels.alertname}</span><span class="figure quiet">${since === null ? "" : age(now - since)}</span></div>
-    <p class="alert-title">${titleOf(alert)}</p>
-    ${textOf(alert) && html`<p class="alert-text">${textOf(alert)}${alert.silenced ? " · silenced" : ""}</p>`}
+/**
+ * Alerts of one name stand together: five stale symbols are one piece of news.
+ * @param {FiringAlert[]} alerts
+ * @returns {FiringAlert[][]} groups, the worst first, the newest first among equals; silenced ones last
+ */
+export function grouped(alerts) {
+  /** @type {Map<string, FiringAlert[]>} */
+  const groups = new Map();
+  for (const alert of alerts) {
+    const key = JSON.stringify([alert.labels.alertname, parse(alert.labels.severity), alert.silenced]);
+    groups.set(key, [...(groups.get(key) ?? []), alert]);
+  }
+  const newestFirst = [...groups.values()].map((group) => group.sort((a, b) => (a.since < b.since ? 1 : a.since > b.since ? -1 : titleOf(a) < titleOf(b) ? -1 : 1)));
+  return newestFirst.sort(
+    ([a], [b]) => Number(a.silenced) - Number(b.silenced) || rank(parse(b.labels.severity)) - rank(parse(a.labels.severity)) || (a.since < b.since ? 1 : -1),
+  );
+}
+
+/** @param {FiringAlert[]} group */
+const groupKey = ([{ labels, silenced }]) => JSON.stringify([labels.alertname, labels.severity, silenced]);
+
+/** @param {{group: FiringAlert[], now: number}} props */
+function Firing({ group, now }) {
+  const [newest] = group;
+  const severity = parse(newest.labels.severity);
+  const since = seconds(newest.since);
+  const more = group.length - TITLES_SHOWN;
+  return html`<li class=${`alert ${severity} ${newest.silenced ? "dimmed" : ""}`}>
+    <div class="alert-head">
+      <${Severity} severity=${severity} /><span class="alert-name">${newest.labels.alertname}${group.length > 1 && html` <span class="figure">× ${group.length}</span>`}</span>
+      <span class="figure quiet">${since === null ? "" : age(now - since)}</span>
+    </div>
+    ${group.slice(0, TITLES_SHOWN).map((alert) => html`<p class="alert-title" key=${JSON.stringify(alert.labels)}>${titleOf(alert)}</p>`)}
+    ${more > 0 && html`<p class="alert-text">and ${more} more</p>`}
+    ${textOf(newest) && html`<p class="alert-text clamped" title=${textOf(newest)}>${newest.silenced ? "silenced · " : ""}${textOf(newest)}</p>`}
   </li>`;
 }
 
@@ -49,7 +78,7 @@ function Message({ notification, now }) {
     <span class="figure quiet message-time">${sent === null ? "" : when(sent, now)}</span>
     <div class="message-body">
       <p class="message-title"><${Severity} severity=${resolved ? "resolved" : severity} />${titleOf(notification)}</p>
-      <p class="alert-text">${[notification.receiver || notification.integration, textOf(notification)].filter(Boolean).join(" · ")}</p>
+      <p class="alert-text clamped" title=${textOf(notification)}>${[notification.receiver || notification.integration, textOf(notification)].filter(Boolean).join(" · ")}</p>
       ${notification.error && html`<p class="alert-text bad">not delivered: ${notification.error}</p>`}
     </div>
     <span class="figure quiet delay" title="from the breach to the message">${isNumber(notification.delaySeconds) && !resolved ? duration(notification.delaySeconds) : ""}</span>
@@ -58,15 +87,14 @@ function Message({ notification, now }) {
 
 export function Alerts() {
   const now = serverNow();
-  const current = firing.value
-    .slice()
-    .sort((a, b) => Number(a.silenced) - Number(b.silenced) || rank(parse(b.labels.severity)) - rank(parse(a.labels.severity)) || (a.since < b.since ? 1 : -1));
+  const groups = grouped(firing.value);
+  const count = firing.value.length;
   const sent = notifications.value;
-  return html`<${Panel} title="Alerts" area="alerts" aside=${current.length ? `${current.length} firing` : ""}>
+  return html`<${Panel} title="Alerts" area="alerts" aside=${count ? `${count} firing` : ""}>
     <div class="scroll" tabindex="0" role="region" aria-label="Alerts and notifications">
-      ${current.length === 0
+      ${count === 0
         ? html`<p class="calm"><span class="dot good" aria-hidden="true"></span>Nothing is firing.</p>`
-        : html`<ul class="alert-list" aria-live="polite">${current.map((alert) => html`<${Firing} key=${JSON.stringify(alert.labels)} alert=${alert} now=${now} />`)}</ul>`}
+        : html`<ul class="alert-list" aria-live="polite">${groups.map((group) => html`<${Firing} key=${groupKey(group)} group=${group} now=${now} />`)}</ul>`}
       ${sent.length > 0 && html`<div class="subhead"><h3>Messages</h3><span class="quiet">breach → message</span></div>
         <ul class="messages">${sent.map((notification) => html`<${Message} key=${notification.id} notification=${notification} now=${now} />`)}</ul>`}
     </div>

@@ -1,6 +1,6 @@
 // Market data: how long each symbol has been silent, against the limit that a rule sets, and how fast it ticks.
 
-import { age, duration, rate } from "../format.js";
+import { age, compact, duration, rate } from "../format.js";
 import { limitsOf } from "../limits.js";
 import { rules, useLive } from "../store.js";
 import { html } from "../ui.js";
@@ -29,7 +29,7 @@ export function MarketData() {
   for (const { labels, value } of stale.vector) symbols.set(labels.symbol, value);
   const rows = [...symbols].sort(([a, x = 0], [b, y = 0]) => Number(y > (limit ?? Infinity)) - Number(x > (limit ?? Infinity)) || (String(a) < String(b) ? -1 : 1));
   const total = ticks.vector.reduce((sum, { value }) => sum + value, 0);
-  const aside = html`${rate(ticks.vector.length ? total : undefined)} ticks${limit !== undefined && html`, <span class="limit-note">limit ${age(limit)}</span>`}`;
+  const aside = html`${compact(ticks.vector.length ? total : undefined)} ticks/s${limit !== undefined && html` <span class="limit-note">limit ${age(limit)}</span>`}`;
   return html`<${Panel} title="Market data" area="market" aside=${aside} error=${stale.error}>
     ${rows.length === 0
       ? stale.time !== null && html`<${Nothing}>No market data is exported yet.<//>`
