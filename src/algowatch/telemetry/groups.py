@@ -23,7 +23,7 @@ class PlainGauge(Gauge):
                 self.only.v = value
             else:
                 self.only.set(value)
-            if unknown or extra:
+            if unknown:
                 raise Unexpected
         except Exception:
             self.repair("set", value, (), extra, unknown)
@@ -246,7 +246,7 @@ class PlainHistogram(Histogram):
 
     def observe(self, value: SupportsFloat = MISSING, *extra: Never, **unknown: Never) -> None:
         try:
-            if unknown or extra:
+            if unknown:
                 raise Unexpected
             cell = self.bare_only
             if value.__class__ is float and -1e999 < value < 1e999:
