@@ -160,6 +160,7 @@ class Evaluator:
         parts, times = [], []
         ahead = lookback if selector.smoothed else 0
         for matrix in self._read(selector, int(at_ms.min()) - lookback, int(at_ms.max()) + ahead):
+            self.query.count_samples(len(matrix.labels) * len(at_ms))
             if selector.smoothed:
                 values, present, sample_ms = smoothed_latest(without_stale(matrix), at_ms, lookback)
             else:
@@ -167,7 +168,6 @@ class Evaluator:
             parts.append(Vector(matrix.labels, values, present))
             times.append(np.broadcast_to(sample_ms / 1000, values.shape))
         vector = concatenate(parts, len(at_ms))
-        self.query.count_samples(vector.values.size)
         return vector, np.concatenate(times) if times else np.empty(vector.values.shape)
 
     def _read(self, selector: VectorSelector, after_ms: int, until_ms: int) -> list[SeriesMatrix]:
@@ -239,14 +239,15 @@ class Evaluator:
         vector = vector.occupied()
         if not len(vector):
             return []
-        self.query.count_samples(vector.values.size)
         matrix = SeriesMatrix(vector.labels, inner_steps, vector.values, vector.present)
         return [make_windows(matrix, starts, ends, vector.unnamed)]
 
     def over_windows(self, expr: Expr, function: Callable[[Windows], Vector], *, keep_name: bool = False) -> Vector:
         """A function over a range applied to all series; the metric name goes unless it is to be kept."""
-        parts = [function(windows) for windows in self.windows(expr)]
-        self.query.check_time()
+        parts = []
+        for windows in self.windows(expr):
+            self.query.count_samples(len(windows.labels) * len(self.steps_ms))
+            parts.append(function(replace(windows, check=self.query.check_time)))
         vector = concatenate(parts, len(self.steps_ms)).occupied()
         return vector if keep_name else self.unnamed_ranges(vector)
 
