@@ -49,7 +49,7 @@ def recording() -> bool:
     own_plain, own_level = watch.counter("plain"), watch.gauge("level")
     own_spans = watch.histogram("spans", buckets=BUCKETS)
     pairs = [
-        ("counter", "own_plain.inc()", "plain.inc()", 0.5),
+        ("counter", "own_plain.inc()", "plain.inc()", 0.6),
         (
             "counter, three labels",
             'watch.orders.submitted(strategy="gamma", side="BUY", order_type="LMT")',

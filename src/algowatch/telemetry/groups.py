@@ -533,21 +533,11 @@ class MarketDataGroup:
     """The feed: ticks, their age, gaps."""
 
     def __init__(self, registry: Registry) -> None:
-        self._ticks = registry.declare(recorded_as("market_data.ticks"), Counter)
         self.tick_latency = registry.declare(recorded_as("market_data.tick_latency"), PlainHistogram)
         """Age of a tick on arrival: local time minus the venue's time stamp."""
         self.subscriptions = registry.declare(recorded_as("market_data.subscriptions"), PlainGauge)
         """Market-data lines in use."""
         self._gaps = registry.declare(recorded_as("market_data.gaps"), Counter)
-
-    def ticks(self, amount: SupportsFloat = 1, *extra: Never, symbol: str = "", tick_type: str = "", **unknown: Never) -> None:
-        """Ticks received, by kind of tick."""
-        try:
-            if extra or unknown:
-                raise Unexpected
-            self._ticks.cells[symbol, tick_type].inc(amount)
-        except Exception:
-            self._ticks.repair("inc", amount, (symbol, tick_type), extra, unknown)
 
     def gaps(self, amount: SupportsFloat = 1, *extra: Never, symbol: str = "", **unknown: Never) -> None:
         """Holes found in the feed: skipped sequence numbers."""
