@@ -73,9 +73,7 @@ def photograph(url: str, browser: str, folder: Path) -> None:
             executable_path=browser, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         )
         for name, width, height, scheme, full in SHOTS:
-            page = chromium.new_page(
-                viewport={"width": width, "height": height}, color_scheme=scheme, device_scale_factor=1
-            )
+            page = chromium.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, device_scale_factor=1)
             page.goto(url)
             page.wait_for_timeout(3500)
             page.screenshot(path=folder / name, full_page=full)
