@@ -19,7 +19,7 @@ Written by tools/generate_groups.py from catalog/families.py; change the catalog
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Never
+from typing import Never, SupportsFloat
 
 from algowatch.catalog.families import recorded_as
 from algowatch.telemetry.recorders import MISSING, Counter, Gauge, Histogram, Timer

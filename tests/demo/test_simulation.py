@@ -101,7 +101,7 @@ def test_nothing_arrives_while_the_link_is_down():
 def test_the_first_incident_runs_from_link_drop_to_recovery():
     trader, heard = run(7, 1800)
     start, said = trader.now, []
-    story = Story(trader, random.Random(7), said.append, start)
+    story = Story(trader, random.Random(7), lambda text, breach="": said.append((text, breach)), start)
     ticks_while_frozen = None
     for tenth in range(10, 700):
         now = start + tenth / 10
@@ -113,7 +113,7 @@ def test_the_first_incident_runs_from_link_drop_to_recovery():
             assert heard.counts["ticks"] == ticks_while_frozen
     assert heard.counts["down"] == heard.counts["up"] == 1
     assert heard.switch == [True, False]
-    assert len(said) == 4
+    assert [breach for _, breach in said] == ["BrokerLinkDown", "", "", ""]
     assert not trader.halted
 
 

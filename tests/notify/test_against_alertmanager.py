@@ -19,7 +19,9 @@ from algowatch.model.alerts import Alert
 from algowatch.model.clock import SystemClock
 from algowatch.model.labels import Labels
 from algowatch.model.timestamps import format_time
-from algowatch.notify import Notifier, NotifyOptions, parse_routing
+from algowatch.notify import Notifier, NotifyOptions, built_in_routing, load_routing, parse_routing
+from algowatch.notify.spelled import spelled
+from algowatch.senders.channels import log_channel
 
 EXTERNAL_URL = "http://desk.example:9093"
 
@@ -220,6 +222,34 @@ def test_amtool_accepts_the_configuration_that_we_accept(tmp_path):
 
 @pytest.mark.peer("amtool")
 @pytest.mark.parametrize(
+    ("labels", "receivers"),
+    [
+        (["severity=critical", "instance=gamma-1"], "desk.oncall,pager"),
+        (["severity=critical", "instance=x"], "desk.oncall"),
+        (["severity=info"], "default"),
+    ],
+)
+def test_amtool_routes_alike_by_the_configuration_that_we_show(tmp_path, labels, receivers):
+    routing = parse_routing(CONFIGURATION.replace("URL", "http://127.0.0.1:9000/s3cr3t"))
+    (tmp_path / "shown.yml").write_text(spelled(routing))
+    assert "s3cr3t" not in spelled(routing)
+    command = [require("amtool"), "config", "routes", "test", f"--config.file={tmp_path / 'shown.yml'}", *labels]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == receivers
+    matched = routing.route.match(Labels.of(label.split("=") for label in labels))
+    assert ",".join(route.options.receiver for route in matched) == receivers
+
+
+@pytest.mark.peer("amtool")
+def test_amtool_reads_the_built_in_routing(tmp_path):
+    (tmp_path / "shown.yml").write_text(spelled(built_in_routing([log_channel()])))
+    found = check_config(tmp_path / "shown.yml")
+    assert found.returncode == 0, found.stdout + found.stderr
+    command = [require("amtool"), "config", "routes", "test", f"--config.file={tmp_path / 'shown.yml'}", "severity=P0"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "critical"
+
+
+@pytest.mark.peer("amtool")
+@pytest.mark.parametrize(
     ("wrong", "problem"),
     [
         ("route: {receiver: b}\nreceivers: [{name: a}]", 'unknown receiver "b"; receivers: a'),
@@ -243,3 +273,59 @@ def test_what_amtool_refuses_we_refuse(tmp_path, wrong, problem):
     assert found.returncode != 0, found.stdout
     with pytest.raises(ConfigError, match=re.escape(problem)):
         parse_routing(wrong)
+
+
+WORDS = """
+global: {slack_api_url: 'URL/slack', smtp_smarthost: 'mx.example.org:587', smtp_from: 'bot@example.org'}
+templates: ['*.tmpl']
+route: {receiver: slack, group_by: [alertname], group_wait: 0s, group_interval: 10s}
+receivers:
+  - name: slack
+    slack_configs:
+      - channel: '#desk'
+        title: '{{ template "desk.title" . }}'
+        text: |-
+          {{ range .Alerts -}}
+          {{ .Labels.alertname | toLower }} {{ .Labels.nothing }}{{ with .Annotations.summary }}{{ . | title }}{{ end }}
+          {{ range .Labels.SortedPairs }}{{ .Name }}={{ .Value }};{{ end }} {{ .Fingerprint }} {{ .StartsAt.Unix }} {{ .EndsAt.IsZero }}
+          {{ end -}}
+          {{ (.CommonLabels.Remove (stringSlice "alertname")).Names | join "," }}
+          {{ reReplaceAll "([a-z]+)-bot" "$1" .CommonLabels.instance }} {{ match "^ga" .CommonLabels.instance }}
+          {{ if gt (len .Alerts.Firing) 1 }}many{{ else }}one{{ end }} of {{ .Receiver }}, {{ .GroupLabels.Values }}
+  - name: others
+    email_configs: [{to: 'a@example.org, b@example.org', headers: {Subject: '{{ .Status }}'}, text: 'x'}]
+    pagerduty_configs: [{routing_key: k3y, description: '{{ .Status }}'}]
+    pushover_configs: [{user_key: u, token: t, title: '{{ .Status }}', message: 'x'}]
+    telegram_configs: [{bot_token: '1:x', chat_id: -100, message: '<b>{{ .Status }}</b>', parse_mode: HTML}]
+    discord_configs: [{webhook_url: 'http://127.0.0.1:1/', title: '{{ .Status }}', message: '{{ template "desk.title" . }}'}]
+"""  # noqa: E501 - a line of the template is a line of its output
+
+DESK = """{{ define "desk.title" -}}
+[{{ .Status | toUpper }}:{{ .Alerts.Firing | len }}] {{ .CommonLabels.alertname }} at {{ .CommonAnnotations.runbook }}
+{{- end }}"""
+
+
+@pytest.mark.peer("prometheus-alertmanager")
+def test_templates_word_the_same(tmp_path, receiver, second_receiver):
+    (tmp_path / "desk.tmpl").write_text(DESK)
+    path = tmp_path / "ours.yml"
+    path.write_text(WORDS.replace("URL", second_receiver.url))
+    now_ms = SystemClock().now_ms()
+    alerts = [alert(now_ms, "LatencyHigh", "error", symbol=symbol) for symbol in ("SPY", "QQQ")]
+
+    async def scenario():
+        notifier = Notifier(NotifyOptions(tmp_path / "state", load_routing(path)))
+        await notifier.start()
+        await notifier.accept(alerts)
+        await asyncio.to_thread(second_receiver.wait_count, 1)
+        await notifier.stop()
+
+    asyncio.run(scenario())
+    with alertmanager(tmp_path, WORDS.replace("URL", receiver.url)) as peer:
+        post(peer, alerts)
+        receiver.wait_count(1)
+    theirs = receiver.bodies[0]["attachments"][0]
+    (title, text) = second_receiver.bodies[0]["attachments"][0]["blocks"]
+    assert second_receiver.bodies[0]["channel"] == receiver.bodies[0]["channel"] == "#desk"
+    assert title["text"]["text"] == theirs["title"]
+    assert text["text"] == {"type": "mrkdwn", "text": theirs["text"]}

@@ -1,4 +1,5 @@
 import random
+import time
 
 import pytest
 
@@ -80,4 +81,29 @@ def test_a_failed_try_is_due_later_and_given_up_in_the_end(queue):
 def test_a_refusal_is_final(queue):
     queue.put(pending(1))
     assert not queue.failed(queue.take(0), DeliveryError("no", retryable=False), 0)
+    assert len(queue) == 0
+
+
+def test_a_flood_costs_little_and_keeps_every_critical():
+    queue = LaneQueue(LaneOptions(capacity=500), random.Random(1))
+    criticals = set(range(0, 3000, 10))
+    began = time.monotonic()
+    for number in range(3000):
+        queue.put(pending(number, "critical" if number in criticals else "info", str(number)))
+    order = []
+    while (item := queue.take(0)) is not None:
+        order.append(item.pending.id)
+        queue.delivered(item)
+    assert time.monotonic() - began < 3
+    assert order[: len(criticals)] == sorted(criticals, reverse=True)
+    assert len(order) == 500
+    assert (len(queue), queue.next_due_ms()) == (0, None)
+
+
+def test_what_is_being_sent_is_not_given_up():
+    queue = LaneQueue(LaneOptions(capacity=1), random.Random(1))
+    queue.put(pending(1, "info", "a"))
+    sending = queue.take(0)
+    assert queue.put(pending(2, "critical", "b")).pending.id == 2
+    queue.delivered(sending)
     assert len(queue) == 0

@@ -28,6 +28,7 @@ from algowatch.promql.printer import pretty, to_text
         ("a+fill_left(1)fill_right(-2)b", "a + fill_left (1) fill_right (-2) b"),
         ("12.34e6", "1.234e+07"),
         ("1e-7+100000+5m", "1e-07 + 100000 + 5m"),
+        ("5.960464477539063e-08", "5.960464477539063e-08"),
         ("inf", "+Inf"),
         ("inf^2", "Inf ^ 2"),
         ("((1))", "((1))"),

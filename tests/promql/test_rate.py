@@ -101,3 +101,18 @@ def test_many_rows_give_the_same_as_one_by_one() -> None:
     together = rates(series, ends, 120)
     for row, (name, values) in enumerate(series.items()):
         assert np.array_equal(rates({name: values}, ends, 120).values[0], together.values[row], equal_nan=True)
+
+
+def test_few_and_many_resets_are_added_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(3)
+    history = np.cumsum(generator.integers(0, 9, 400)) % 97 + 500.0
+    gaps = [None if generator.random() < 0.1 else value for value in history.tolist()]
+    for series in ({A: history.tolist()}, {A: gaps, B: history.tolist()}):
+        ends = list(range(0, 4200, 13))
+        one_by_one = increases(series, ends, 170)
+        monkeypatch.setattr(rate, "_FEW_RESETS", 0)
+        by_totals = increases(series, ends, 170)
+        monkeypatch.undo()
+        here = one_by_one.mask()
+        assert here.any()
+        assert one_by_one.values[here] == pytest.approx(by_totals.values[here], rel=1e-12)

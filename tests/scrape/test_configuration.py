@@ -243,6 +243,11 @@ REFUSED = [
         "native histograms are not stored; leave the key out, classic buckets are scraped",
     ),
     (
+        "global: {scrape_failure_log_file: x}",
+        "1: global.scrape_failure_log_file: not supported by the embedded engine; "
+        "leave it out: /api/v1/targets and the engine's log show why scrapes fail",
+    ),
+    (
         "scrape_configs:\n- job_name: a\n  oauth2: {client_id: x}",
         "3: scrape_configs[0].oauth2: not supported by the embedded engine; "
         "let a helper write the token to a file and use authorization.credentials_file",

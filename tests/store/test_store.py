@@ -163,3 +163,12 @@ def test_stats_count_what_is_there(tmp_path):
         stats = store.stats()
         assert (stats.series, stats.samples, stats.head_rows, stats.chunks, stats.blocks) == (3, 6, 1, 2, 1)
         assert (stats.first_ms, stats.last_ms) == (1000, 9000)
+
+
+def test_an_empty_layout_and_empty_batches_do_no_harm(tmp_path):
+    with Store.open(tmp_path) as store:
+        store.append("bot", 1, Layout([]), np.empty(0))
+        store.compact()
+        assert store.append_samples("remote", []).stored == 0
+        assert store.append_block("bot", np.empty(0, np.int64), LAYOUT, np.empty((3, 0))) == 0
+        assert (store.select([], 0, 10), store.stats().head_rows) == ([], 0)

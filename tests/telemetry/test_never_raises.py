@@ -75,7 +75,7 @@ def methods(watch: Watch) -> list[Any]:
 
 
 _CALLED = {"set", "inc", "dec", "observe", "bind", "remove", "time"}
-_KEPT_OUT = {"cell", "kept_cell", "new_cell", "repair", "reset", "snapshot"}
+_KEPT_OUT = {"cell", "kept_cell", "new_cell", "record", "repair", "reset", "snapshot"}
 
 
 def test_the_list_of_methods_is_not_empty():

@@ -51,6 +51,44 @@ def test_numbers_of_every_library_are_numbers(watch):
     assert watch.faults.counts == {}
 
 
+def test_whole_numbers_are_values_of_gauges(watch):
+    watch.positions.quantity.set(-200, symbol="SPY")
+    watch.market_data.subscriptions.set(1.0)
+    watch.market_data.subscriptions.set(4)
+    watch.market_data.subscriptions.set(10**400)
+    assert counted(watch, "trading_position_quantity") == {("", "SPY"): -200.0}
+    assert counted(watch, "market_data_subscriptions_active") == {(): 4.0}
+    assert watch.faults.counts == {"bad_value": 1}
+
+
+def test_a_recorder_found_by_its_name_records(watch):
+    watch.recorder("trading_orders_submitted_total").inc(2, side="BUY")
+    assert counted(watch, "trading_orders_submitted_total") == {("", "", "BUY", ""): 2.0}
+
+
+def test_a_kept_series_is_the_same_series(watch):
+    kept = watch.pnl.daily.bind(strategy="s", currency="USD")
+    kept.set(1.5)
+    kept.inc(2)
+    kept.dec(1)
+    assert counted(watch, "trading_daily_pnl") == {("s", "USD"): 2.5}
+    span = watch.latency.signal_generation.bind(strategy="s")
+    with span.time():
+        pass
+    assert sum(watch.recorder("trading_signal_generation_seconds").cell(("s",)).counts) == 1
+
+
+def test_a_timer_observes_blocks_that_raise_and_functions(watch):
+    @watch.latency.signal_generation.time(strategy="s")
+    def think(x: int) -> int:
+        return x + 1
+
+    with pytest.raises(ZeroDivisionError), watch.latency.signal_generation.time(strategy="s"):
+        _ = 1 / 0
+    assert think(1) == 2
+    assert sum(watch.recorder("trading_signal_generation_seconds").cell(("s",)).counts) == 2
+
+
 def test_an_unknown_label_is_counted_and_the_event_still_counts(watch):
     watch.orders.submitted(strategy="s", colour="red")
     assert counted(watch, "trading_orders_submitted_total") == {("s", "", "", ""): 1.0}
@@ -73,6 +111,7 @@ def test_series_past_the_bound_are_counted_and_not_kept(caplog):
         (lambda w: w.pnl.daily.set("x"), "is text; give a number"),
         (lambda w: w.pnl.daily.set(1.0, colour="red"), "unknown label colour; labels: strategy, currency"),
         (lambda w: w.market_data.subscriptions.set(), "no value was given"),
+        (lambda w: w.market_data.subscriptions.set(1.0, "ES"), "labels go by keyword"),
         (lambda w: w.counter("9lives"), "cannot be a metric's name"),
     ],
 )

@@ -117,7 +117,7 @@ def humanize_percentage(value: object) -> str:
 def _moment(value: float) -> GoTime:
     if not abs(value * 1e9) < _LARGEST_INT64:
         raise TemplateError(f"{value} cannot be represented as a nanoseconds timestamp since it overflows int64")
-    return GoTime.of_ms(int(value * 1e3))
+    return GoTime.of_ms(int(value * 1e9) // 1_000_000)
 
 
 def humanize_timestamp(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob as globbing
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, tzinfo
@@ -11,15 +12,17 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field
 
 from algowatch.config import Document, Duration, Section, read_file, read_text
-from algowatch.errors import ConfigError
+from algowatch.errors import ConfigError, TemplateError
+from algowatch.gotemplate.template import Template
 from algowatch.model.labels import Matcher, is_legacy_label_name
 from algowatch.notify import calendar_text
 from algowatch.notify.inhibition import InhibitRule
 from algowatch.notify.intervals import Span, TimeInterval
 from algowatch.notify.matchers import combined
-from algowatch.notify.receivers import Building, HttpConfig, Place, ReceiverSection, build_channels
+from algowatch.notify.receivers import Building, Defaults, Place, ReceiverSection, build_channels
 from algowatch.notify.route import GROUP_BY_ALL, Route, RouteOptions, route_key
 from algowatch.notify.routing import Routing
+from algowatch.notify.wording import FUNCTIONS
 
 
 def _read_by(read: Any) -> BeforeValidator:
@@ -74,20 +77,17 @@ class InhibitSection(Section):
     equal: tuple[str, ...] = ()
 
 
-class GlobalSection(Section):
+class GlobalSection(Defaults):
     resolve_timeout: Duration = 300_000
-    http_config: HttpConfig | None = None
 
 
 class AlertmanagerFile(Section):
-    not_supported: ClassVar[dict[str, str]] = {
-        "templates": "texts are worded by algowatch; leave it out",
-        "tracing": "leave it out",
-    }
+    not_supported: ClassVar[dict[str, str]] = {"tracing": "leave it out"}
 
     global_section: GlobalSection = Field(default_factory=GlobalSection, alias="global")
     route: RouteSection
     receivers: tuple[ReceiverSection, ...] = ()
+    templates: tuple[str, ...] = ()
     inhibit_rules: tuple[InhibitSection, ...] = ()
     time_intervals: tuple[NamedIntervals, ...] = ()
     mute_time_intervals: tuple[NamedIntervals, ...] = ()
@@ -110,8 +110,9 @@ class _Builder:
 
     def __init__(self, file: AlertmanagerFile, document: Document, directory: Path) -> None:
         self._file = file
-        self._building = Building(document, directory, file.global_section.http_config)
+        self._building = Building(document, directory, file.global_section)
         self._fault = self._building.fault
+        self._building.templates = [text for index, glob in enumerate(file.templates) for text in self._read(glob, index)]
         self._names = [receiver.name for receiver in file.receivers]
 
     def build(self) -> Routing:
@@ -129,6 +130,21 @@ class _Builder:
         if self._building.faults:
             raise ConfigError(sorted(self._building.faults, key=lambda fault: fault.line or 0))
         return Routing(route, receivers, rules, intervals, file.global_section.resolve_timeout)
+
+    def _read(self, glob: str, index: int) -> list[str]:
+        """The template files that a pattern names; none is no fault, as in Alertmanager."""
+        texts = []
+        for path in sorted(globbing.glob(str(self._building.directory / glob))):
+            try:
+                texts.append(Path(path).read_text(encoding="utf-8"))
+                Template(texts[-1], name=path, functions=FUNCTIONS)
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "not text"
+                self._fault(("templates", index), f"{path}: cannot be read: {reason}", "check the path and its permissions")
+            except TemplateError as error:
+                self._fault(("templates", index), f"{path}: {error}", "see the notification template reference of Prometheus")
+                texts.pop()
+        return texts
 
     def _check_names(self) -> None:
         for index, name in enumerate(self._names):

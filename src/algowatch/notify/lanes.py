@@ -6,6 +6,7 @@ first, and of equals the newest.
 
 from __future__ import annotations
 
+import heapq
 import random
 import threading
 from collections import deque
@@ -38,31 +39,37 @@ class LaneOptions:
     expire_ms: int = 24 * 3_600_000
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Item:
-    """A message in a lane, decoded."""
+    """A message in a lane, decoded. importance: compares; the worst severity and of equals the newest is greatest."""
 
     pending: Pending
     message: Message
+    importance: tuple[int, int]
     sending: bool = False
+    gone: bool = False
 
     @classmethod
     def of(cls, pending: Pending) -> Item:
-        return cls(pending, from_json(pending.message))
-
-    @property
-    def importance(self) -> tuple[int, int]:
-        return severity_rank(self.message.severity), self.pending.id
+        message = from_json(pending.message)
+        return cls(pending, message, (severity_rank(message.severity), pending.id))
 
 
 class LaneQueue:
-    """What waits for one channel. A state machine without threads; not thread-safe by itself."""
+    """What waits for one channel. A state machine without threads; not thread-safe by itself.
+
+    Only the head of a group may be sent. Heads stand in one of two heaps, by time until they are due and by importance from
+    then on; a third heap knows the least important message. An item that is gone stays in the heaps until it surfaces.
+    """
 
     def __init__(self, options: LaneOptions, jitter: random.Random) -> None:
         self._options = options
         self._jitter = jitter
         self._groups: dict[str, deque[Item]] = {}
         self._count = 0
+        self._later: list[tuple[int, int, Item]] = []
+        self._due: list[tuple[int, int, Item]] = []
+        self._victims: list[tuple[tuple[int, int], Item]] = []
 
     def __len__(self) -> int:
         return self._count
@@ -70,30 +77,39 @@ class LaneQueue:
     def put(self, pending: Pending) -> Item | None:
         """Add a message; returns one that has to be given up for it, where the lane is full."""
         item = Item.of(pending)
-        self._groups.setdefault(pending.group_key, deque()).append(item)
+        group = self._groups.setdefault(pending.group_key, deque())
+        group.append(item)
+        if len(group) == 1:
+            self._plan(item)
+        heapq.heappush(self._victims, (item.importance, item))
         self._count += 1
-        if self._count <= self._options.capacity:
-            return None
-        victim = min(self.waiting(), key=lambda other: other.importance)
-        self._remove(victim)
-        return victim
+        return self._give_up_one() if self._count > self._options.capacity else None
 
     def waiting(self) -> list[Item]:
         return [item for group in self._groups.values() for item in group if not item.sending]
 
     def take(self, now_ms: int) -> Item | None:
-        """The most important message that is due; it stays in the lane until `delivered`, `failed` or `give_up`."""
-        heads = (group[0] for group in self._groups.values())
-        due = [item for item in heads if not item.sending and item.pending.next_attempt_ms <= now_ms]
-        if not due:
-            return None
-        item = max(due, key=lambda candidate: candidate.importance)
-        item.sending = True
-        return item
+        """The most important message that is due; it stays in the lane until `delivered` or `failed`."""
+        while self._later and self._later[0][0] <= now_ms:
+            _, _, item = heapq.heappop(self._later)
+            if not item.gone:
+                rank, number = item.importance
+                heapq.heappush(self._due, (-rank, -number, item))
+        while self._due:
+            _, _, item = heapq.heappop(self._due)
+            if not item.gone:
+                item.sending = True
+                return item
+        return None
 
     def next_due_ms(self) -> int | None:
-        heads = (group[0] for group in self._groups.values())
-        return min((item.pending.next_attempt_ms for item in heads if not item.sending), default=None)
+        """When `take` has something next; in the past where it has something now."""
+        for heap in (self._due, self._later):
+            while heap and heap[0][2].gone:
+                heapq.heappop(heap)
+            if heap:
+                return heap[0][2].pending.next_attempt_ms
+        return None
 
     def delivered(self, item: Item) -> None:
         item.pending = replace(item.pending, attempts=item.pending.attempts + 1, error="")
@@ -106,6 +122,7 @@ class LaneQueue:
         wait_ms = self.backoff_ms(attempts, error.retry_after_s)
         item.pending = replace(item.pending, attempts=attempts, error=str(error), next_attempt_ms=now_ms + wait_ms)
         if error.retryable and now_ms - item.pending.created_ms < self._options.expire_ms:
+            self._plan(item)
             return True
         self._remove(item)
         return False
@@ -117,12 +134,38 @@ class LaneQueue:
         asked_ms = min(options.max_retry_after_ms, int((retry_after_s or 0) * 1000))
         return max(wait_ms, asked_ms)
 
+    def _plan(self, item: Item) -> None:
+        heapq.heappush(self._later, (item.pending.next_attempt_ms, item.pending.id, item))
+
+    def _give_up_one(self) -> Item | None:
+        """Remove the least important message that nobody is sending just now."""
+        being_sent = []
+        victim = None
+        while self._victims and victim is None:
+            importance, item = heapq.heappop(self._victims)
+            if item.sending:
+                being_sent.append((importance, item))
+            elif not item.gone:
+                victim = item
+        for entry in being_sent:
+            heapq.heappush(self._victims, entry)
+        if victim is not None:
+            self._remove(victim)
+        return victim
+
     def _remove(self, item: Item) -> None:
         group = self._groups[item.pending.group_key]
+        was_head = group[0] is item
         group.remove(item)
+        item.gone, item.sending = True, False
         self._count -= 1
         if not group:
             del self._groups[item.pending.group_key]
+        elif was_head:
+            self._plan(group[0])
+        if len(self._victims) > 2 * self._count + 100:
+            self._victims = [entry for entry in self._victims if not entry[1].gone]
+            heapq.heapify(self._victims)
 
 
 class Report(Protocol):

@@ -17,7 +17,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-from algowatch.errors import DeliveryError, UsageError
+from algowatch.errors import DeliveryError, StoreError, UsageError
 from algowatch.model.alerts import Alert
 from algowatch.model.clock import Clock, SystemClock
 from algowatch.model.labels import Labels, Matcher
@@ -28,6 +28,7 @@ from algowatch.notify.pipeline import ChannelKey, Notification, Pipeline
 from algowatch.notify.record import Record, records_of
 from algowatch.notify.routing import Routing, built_in_routing
 from algowatch.notify.silences import Silence, Silences
+from algowatch.notify.spelled import spelled
 from algowatch.notify.status import AlertStatus, GroupStatus, alert_statuses, group_statuses
 from algowatch.senders.channels import Channel, from_environment, log_channel, webhook_channel
 
@@ -136,13 +137,17 @@ class Notifier:
         self._advance()
 
     async def accept(self, alerts: Sequence[Alert]) -> None:
-        """Take alerts that may come only once (posted by bots); returns when `kill -9` cannot lose them any more."""
+        """Take alerts that may come only once (posted by bots); returns when `kill -9` cannot lose them any more.
+
+        Raises: StoreError where the disk failed; receivers are told all the same.
+        """
         assert self._loop is not None, "start the notifier first"
         loop, written = self._loop, self._loop.create_future()
-        self._outbox.keep_alerts(alerts, self._clock.now_ms(), posted=True, done=lambda: _settle(loop, written))
+        self._outbox.keep_alerts(alerts, self._clock.now_ms(), posted=True, done=lambda good: _settle(loop, written, good))
         self._pipeline.receive(alerts, self._clock.now_ms())
         self._advance()
-        await written
+        if not await written:
+            raise StoreError("state.db cannot be written; alerts are sent on but would not survive a crash")
 
     def alerts(self, matchers: Sequence[Matcher] = ()) -> list[AlertStatus]:
         """Alerts that have not ended, sorted by fingerprint, with what keeps them quiet."""
@@ -158,6 +163,10 @@ class Notifier:
     @property
     def routing(self) -> Routing:
         return self._pipeline.routing
+
+    def configuration(self) -> str:
+        """The routing as an `alertmanager.yml` without secrets, which amtool reads."""
+        return spelled(self._pipeline.routing)
 
     def silences(self, matchers: Sequence[Matcher] = ()) -> list[Silence]:
         """Silences, expired ones included, that name each matcher's label with a value that fulfils it."""
@@ -213,7 +222,7 @@ class Notifier:
         rows = [(notification, pending_message(next(self._ids), notification, now_ms)) for notification in notifications]
         written = [pending for _, pending in rows if pending is not None]
 
-        def send() -> None:
+        def send(_written: bool) -> None:
             for pending in written:
                 self._hand_over(pending)
 
@@ -261,8 +270,8 @@ class Notifier:
             return
         records = records_of(item, key.integration, now_ms, str(error) if error else "")
         self._outbox.finish(item.pending.id, records, now_ms)
-        self._on_loop(self._record, records)
         self._on_loop(self._count, key, "failed" if error else "sent", error)
+        self._on_loop(self._record, records)
         if error:
             self._on_loop(self._refused, item.pending, now_ms + _REFUSED_AGAIN_MS)
 
@@ -312,10 +321,10 @@ def _routing(options: NotifyOptions) -> Routing:
     return built_in_routing([log_channel(options.log), *webhooks, *options.channels, *from_environment(options.environ)])
 
 
-def _settle(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
+def _settle(loop: asyncio.AbstractEventLoop, future: asyncio.Future[bool], value: bool) -> None:
     def settle() -> None:
         if not future.done():
-            future.set_result(None)
+            future.set_result(value)
 
     loop.call_soon_threadsafe(settle)
 

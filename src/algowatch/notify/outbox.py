@@ -41,7 +41,7 @@ CREATE INDEX deliveries_by_time ON deliveries (delivered_ms);
 _log = logging.getLogger("algowatch.notify")
 
 Job = Callable[[sqlite3.Connection], None]
-Done = Callable[[], None]
+Done = Callable[[bool], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Outbox:
         )
 
     def keep_notifications(self, notifications: Sequence[tuple[Notification, Pending | None]], done: Done) -> None:
-        """Write messages and what their channels thereby know, together; then `done`, from the writer's thread."""
+        """Write messages and what their channels thereby know, together; then `done(written)`, from the writer's thread."""
 
         def job(connection: sqlite3.Connection) -> None:
             for notification, pending in notifications:
@@ -165,7 +165,7 @@ class Outbox:
         self._jobs.put((job, done))
 
     def keep_alerts(self, alerts: Sequence[Alert], now_ms: int, *, posted: bool, done: Done | None = None) -> None:
-        """Write alerts; then `done`, from the writer's thread. posted: nobody may send them again."""
+        """Write alerts; then `done(written)`, from the writer's thread. posted: nobody may send them again."""
         rows = [
             (json.dumps(alert.labels), json.dumps(alert_to_dict(alert)), alert.ends_at_ms, posted, now_ms) for alert in alerts
         ]
@@ -233,23 +233,25 @@ class Outbox:
                 while len(batch) < 500:
                     batch.append(self._jobs.get_nowait())
             open_for_jobs = all(job is not None for job, _ in batch)
-            self._commit([job for job, _ in batch if job is not None])
+            written = self._commit([job for job, _ in batch if job is not None])
             for _, done in batch:
                 if done is not None:
-                    done()
+                    done(written)
 
-    def _commit(self, jobs: Sequence[Job]) -> None:
-        """One transaction for all. A disk that fails is logged and counted: a message is sent all the same."""
+    def _commit(self, jobs: Sequence[Job]) -> bool:
+        """One transaction for all. False: the disk failed, which is logged and counted; messages are sent all the same."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for job in jobs:
                 job(self._connection)
             self._connection.execute("COMMIT")
+            return True
         except sqlite3.Error as error:
             self.failures += 1
             _log.error("state.db cannot be written: %s; notifications are sent but would not survive a crash", error)
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
+            return False
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -6,11 +6,14 @@ import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
 
 from algowatch.config import Document, Section
-from algowatch.errors import Fault
-from algowatch.senders import webhook
+from algowatch.errors import Fault, TemplateError
+from algowatch.notify.wording import Escape, Wording
+from algowatch.senders import discord, email, pagerduty, pushover, slack, telegram, webhook
 from algowatch.senders.channels import Channel
 
 Place = tuple[str | int, ...]
@@ -54,20 +57,141 @@ class WebhookConfig(Section):
     http_config: HttpConfig | None = None
 
 
+_CHOSEN = "leave it out; algowatch chooses it"
 _NOT_DONE = "send to a webhook_configs address instead"
+
+
+class SlackConfig(Section):
+    not_supported: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("actions", "callback_id", "color", "fallback", "fields", "footer", "icon_emoji", "icon_url", "image_url", "link_names",
+         "mrkdwn_in", "pretext", "short_fields", "thumb_url", "title_link", "username"), _CHOSEN,
+    )  # fmt: skip
+
+    send_resolved: bool = False
+    api_url: str = ""
+    api_url_file: str = ""
+    channel: str = ""
+    title: str = ""
+    text: str = ""
+    http_config: HttpConfig | None = None
+
+
+class EmailConfig(Section):
+    not_supported: ClassVar[dict[str, str]] = {
+        "auth_secret": "use auth_username and auth_password",
+        "auth_identity": "use auth_username and auth_password",
+        "html": "write text: instead; mails are plain text",
+        "tls_config": "name an authority beside the system's in the environment's SSL_CERT_FILE",
+    }
+
+    send_resolved: bool = False
+    to: str
+    from_address: str = Field("", alias="from")
+    smarthost: str = ""
+    hello: str = ""
+    auth_username: str = ""
+    auth_password: str = ""
+    auth_password_file: str = ""
+    require_tls: bool | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    text: str = ""
+
+
+class PagerdutyConfig(Section):
+    not_supported: ClassVar[dict[str, str]] = {
+        "service_key": "use routing_key, of an Events API v2 integration",
+        "service_key_file": "use routing_key_file, of an Events API v2 integration",
+        **dict.fromkeys(
+            ("class", "client", "client_url", "component", "details", "group", "images", "links", "severity", "source"), _CHOSEN
+        ),
+    }
+
+    send_resolved: bool = True
+    routing_key: str = ""
+    routing_key_file: str = ""
+    url: str = ""
+    description: str = ""
+    http_config: HttpConfig | None = None
+
+
+class TelegramConfig(Section):
+    not_supported: ClassVar[dict[str, str]] = {"disable_notifications": _CHOSEN, "message_thread_id": _CHOSEN}
+
+    send_resolved: bool = True
+    api_url: str = ""
+    bot_token: str = ""
+    bot_token_file: str = ""
+    chat_id: int | str
+    message: str = ""
+    parse_mode: Literal["", "HTML", "MarkdownV2"] = ""
+    http_config: HttpConfig | None = None
+
+
+class DiscordConfig(Section):
+    not_supported: ClassVar[dict[str, str]] = dict.fromkeys(("avatar_url", "content", "username"), _CHOSEN)
+
+    send_resolved: bool = True
+    webhook_url: str = ""
+    webhook_url_file: str = ""
+    title: str = ""
+    message: str = ""
+    http_config: HttpConfig | None = None
+
+
+class PushoverConfig(Section):
+    not_supported: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("device", "expire", "html", "monospace", "priority", "retry", "sound", "ttl", "url", "url_title"), _CHOSEN
+    )
+
+    send_resolved: bool = True
+    user_key: str = ""
+    user_key_file: str = ""
+    token: str = ""
+    token_file: str = ""
+    title: str = ""
+    message: str = ""
+    http_config: HttpConfig | None = None
 
 
 class ReceiverSection(Section):
     not_supported: ClassVar[dict[str, str]] = {
         f"{service}_configs": _NOT_DONE
         for service in (
-            "discord", "email", "incidentio", "jira", "mattermost", "msteams", "msteamsv2", "opsgenie", "pagerduty", "pushover",
-            "rocketchat", "slack", "sns", "telegram", "victorops", "webex", "wechat",
+            "incidentio", "jira", "mattermost", "msteams", "msteamsv2", "opsgenie", "rocketchat", "sns", "victorops", "webex",
+            "wechat",
         )
     }  # fmt: skip
 
     name: str
     webhook_configs: tuple[WebhookConfig, ...] = ()
+    email_configs: tuple[EmailConfig, ...] = ()
+    pagerduty_configs: tuple[PagerdutyConfig, ...] = ()
+    slack_configs: tuple[SlackConfig, ...] = ()
+    pushover_configs: tuple[PushoverConfig, ...] = ()
+    telegram_configs: tuple[TelegramConfig, ...] = ()
+    discord_configs: tuple[DiscordConfig, ...] = ()
+
+
+class Defaults(Section):
+    """What `global` says for all receivers."""
+
+    not_supported: ClassVar[dict[str, str]] = {
+        "smtp_auth_secret": "use smtp_auth_username and smtp_auth_password",
+        "smtp_auth_identity": "use smtp_auth_username and smtp_auth_password",
+    }
+
+    http_config: HttpConfig | None = None
+    smtp_from: str = ""
+    smtp_smarthost: str = ""
+    smtp_hello: str = ""
+    smtp_auth_username: str = ""
+    smtp_auth_password: str = ""
+    smtp_auth_password_file: str = ""
+    smtp_require_tls: bool = True
+    slack_api_url: str = ""
+    slack_api_url_file: str = ""
+    pagerduty_url: str = ""
+    telegram_api_url: str = ""
 
 
 @dataclass
@@ -76,7 +200,8 @@ class Building:
 
     document: Document
     directory: Path
-    http: HttpConfig | None = None
+    defaults: Defaults
+    templates: Sequence[str] = ()
     faults: list[Fault] = field(default_factory=list)
 
     def fault(self, place: Place, problem: str, mend: str = "") -> None:
@@ -103,7 +228,7 @@ class Building:
 
     def headers(self, own: HttpConfig | None, place: Place) -> dict[str, str]:
         """The Authorization header that a section's http_config, or the global one, asks for."""
-        config = own or self.http
+        config = own or self.defaults.http_config
         where = (*place, "http_config") if own else ("global", "http_config")
         if config is None:
             return {}
@@ -118,18 +243,121 @@ class Building:
             return {"Authorization": f"{config.authorization.type} {credentials}"}
         return {}
 
+    def http_address(self, url: str, place: Place) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            self.fault(place, "not an http or https address", "write for example http://127.0.0.1:9000/alerts")
+        return url
+
+    def no_authorization(self, own: HttpConfig | None, place: Place) -> None:
+        """Services with keys of their own have no use for another Authorization."""
+        if own is not None and (own.basic_auth or own.authorization):
+            self.fault((*place, "http_config"), "this service has its own keys", "leave authorization out")
+
+    def wording(self, place: Place, title: str, text: str, escape: Escape | None = None) -> Wording | None:
+        if not title and not text:
+            return None
+        try:
+            return Wording(title, text, self.templates, escape)
+        except TemplateError as error:
+            self.fault(place, f"template: {error}", "see the notification template reference of Prometheus")
+            return None
+
 
 def _webhook(config: WebhookConfig, building: Building, place: Place) -> Channel:
     url = building.required(building.secret(config, "url", place), place, "url")
-    if url and not url.startswith(("http://", "https://")):
-        building.fault((*place, "url"), "not an http or https address", "write for example http://127.0.0.1:9000/alerts")
+    building.http_address(url, (*place, "url"))
     settings = webhook.Settings(url, max(0, config.max_alerts), building.headers(config.http_config, place))
     return Channel("webhook", settings, webhook.send, send_resolved=config.send_resolved)
 
 
+def _slack(config: SlackConfig, building: Building, place: Place) -> Channel:
+    url = building.secret(config, "api_url", place) or building.secret(building.defaults, "slack_api_url", ("global",))
+    building.required(url, place, "api_url")
+    building.http_address(url, (*place, "api_url"))
+    token = building.headers(config.http_config, place).get("Authorization", "").removeprefix("Bearer ")
+    wording = building.wording(place, config.title, config.text, slack.escape)
+    settings = slack.Settings(url, config.channel, token)
+    return Channel("slack", settings, slack.send, send_resolved=config.send_resolved, wording=wording)
+
+
+def _email(config: EmailConfig, building: Building, place: Place) -> Channel:
+    defaults = building.defaults
+    sender = building.required(config.from_address or defaults.smtp_from, place, "from")
+    smarthost = building.required(config.smarthost or defaults.smtp_smarthost, place, "smarthost")
+    host, _, port = smarthost.rpartition(":")
+    if smarthost and not (host and port.isdigit()):
+        building.fault((*place, "smarthost"), f"not host:port: {smarthost!r}", "write for example smtp.gmail.com:587")
+    subject = next((value for name, value in config.headers.items() if name.lower() == "subject"), "")
+    for name in (name for name in config.headers if name.lower() != "subject"):
+        building.fault((*place, "headers", name), "only the subject can be set", _CHOSEN)
+    own = building.secret(config, "auth_password", place)
+    security: Literal["tls", "starttls", "none"] = "tls" if port == "465" else "starttls"
+    if not (defaults.smtp_require_tls if config.require_tls is None else config.require_tls) and port != "465":
+        security = "none"
+    settings = email.Settings(
+        host=host.strip("[]"),
+        port=int(port) if port.isdigit() else 587,
+        sender=sender,
+        to=tuple(address.strip() for address in config.to.split(",") if address.strip()),
+        username=config.auth_username or defaults.smtp_auth_username,
+        password=own or building.secret(defaults, "smtp_auth_password", ("global",)),
+        security=security,
+        hello=config.hello or defaults.smtp_hello,
+    )
+    wording = building.wording(place, subject, config.text)
+    return Channel("email", settings, email.send, send_resolved=config.send_resolved, wording=wording)
+
+
+def _pagerduty(config: PagerdutyConfig, building: Building, place: Place) -> Channel:
+    key = building.required(building.secret(config, "routing_key", place), place, "routing_key")
+    building.no_authorization(config.http_config, place)
+    url = config.url or building.defaults.pagerduty_url or "https://events.pagerduty.com/v2/enqueue"
+    settings = pagerduty.Settings(key, building.http_address(url, (*place, "url")))
+    wording = building.wording(place, config.description, "")
+    return Channel("pagerduty", settings, pagerduty.send, send_resolved=config.send_resolved, wording=wording)
+
+
+_TELEGRAM_ESCAPES: dict[str, Escape | None] = {"": None, "HTML": telegram.escape_html, "MarkdownV2": telegram.escape_markdown}
+
+
+def _telegram(config: TelegramConfig, building: Building, place: Place) -> Channel:
+    token = building.required(building.secret(config, "bot_token", place), place, "bot_token")
+    building.no_authorization(config.http_config, place)
+    url = config.api_url or building.defaults.telegram_api_url or "https://api.telegram.org"
+    building.http_address(url, (*place, "api_url"))
+    settings = telegram.Settings(token, str(config.chat_id), url.rstrip("/"), config.parse_mode)
+    wording = building.wording(place, "", config.message, _TELEGRAM_ESCAPES[config.parse_mode])
+    return Channel("telegram", settings, telegram.send, send_resolved=config.send_resolved, wording=wording)
+
+
+def _discord(config: DiscordConfig, building: Building, place: Place) -> Channel:
+    url = building.required(building.secret(config, "webhook_url", place), place, "webhook_url")
+    building.http_address(url, (*place, "webhook_url"))
+    building.no_authorization(config.http_config, place)
+    wording = building.wording(place, config.title, config.message, discord.escape)
+    return Channel("discord", discord.Settings(url), discord.send, send_resolved=config.send_resolved, wording=wording)
+
+
+def _pushover(config: PushoverConfig, building: Building, place: Place) -> Channel:
+    token = building.required(building.secret(config, "token", place), place, "token")
+    user = building.required(building.secret(config, "user_key", place), place, "user_key")
+    building.no_authorization(config.http_config, place)
+    wording = building.wording(place, config.title, config.message)
+    settings = pushover.Settings(token, user)
+    return Channel("pushover", settings, pushover.send, send_resolved=config.send_resolved, wording=wording)
+
+
 Builder = Callable[[Any, Building, Place], Channel]
 
-BUILDERS: dict[str, Builder] = {"webhook_configs": _webhook}
+BUILDERS: dict[str, Builder] = {
+    "webhook_configs": _webhook,
+    "email_configs": _email,
+    "pagerduty_configs": _pagerduty,
+    "slack_configs": _slack,
+    "pushover_configs": _pushover,
+    "telegram_configs": _telegram,
+    "discord_configs": _discord,
+}
 """By the key of the receiver's section, in the order in which a receiver's channels are tried."""
 
 

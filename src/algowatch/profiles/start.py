@@ -36,7 +36,7 @@ def start(
         port:            a wished port; taken, a free one is used and logged.
         labels:          put on every series of this bot, such as {"desk": "vol"}.
         alerts:          addresses of webhooks (or callables) for alerts while no engine answers; without it,
-                         $ALGOWATCH_WEBHOOK_URL.
+                         the channels that the environment names (ALGOWATCH_WEBHOOK_URL, SLACK_WEBHOOK_URL …).
         logs:            log files that the engine may read.
         strict:          raise for wrong use, in tests; in production wrong use is counted and logged.
         max_series:      bound per family.

@@ -16,7 +16,10 @@ from algowatch.promql.annotations import format_f, format_g
 from algowatch.promql.grouping import Grouping, group_rows, key_function
 from algowatch.promql.sampling import sampling_offsets
 from algowatch.promql.sums import compensated_sum
-from algowatch.promql.vectors import BoolArray, FloatArray, Vector
+from algowatch.promql.vectors import BoolArray, FloatArray, Vector, common_mask
+
+_CHUNK = 1 << 16
+"""Values worked on at a time, so that they stay in the cache."""
 
 Reducer = Callable[[FloatArray, BoolArray | None, FloatArray], FloatArray]
 """(values [member, group, step], present or None, count [group, step]) → [group, step]."""
@@ -90,21 +93,28 @@ def grouping_of(vector: Vector, names: tuple[str, ...], without: bool) -> Groupi
     return group_rows(vector.labels, key_function(names, keep=not without))
 
 
-def reduce_groups(vector: Vector, grouping: Grouping, reducer: Reducer) -> Vector:
-    """One row per group; a step at which no member is present has no value."""
+def reduce_groups(vector: Vector, grouping: Grouping, reducer: Reducer, *, all_steps: bool = False) -> Vector:
+    """One row per group; a step at which no member is present has no value.
+
+    all_steps: hand the reducer all steps in one piece, and not as many as fit into the cache.
+    """
     shape = (len(grouping), vector.steps)
     values, counts = np.empty(shape), np.empty(shape)
+    alike = common_mask(vector.present)
+    own = None if alike is not None else vector.present
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         for groups, rows in grouping.by_size():
-            members = vector.values[rows]
-            present = None if vector.present is None else vector.present[rows]
-            if present is None:
-                count = np.full(members.shape[1:], float(len(rows)))
-            else:
-                count = present.sum(axis=0, dtype=np.float64)
-            counts[groups] = count
-            values[groups] = reducer(members, present, count)
-    some = counts > 0
+            width = vector.steps if all_steps else max(16, _CHUNK // rows.size)
+            for start in range(0, vector.steps, width):
+                steps = slice(start, start + width)
+                members = vector.values[:, steps][rows]
+                present = None if own is None else own[:, steps][rows]
+                count = (
+                    np.full(members.shape[1:], float(len(rows))) if present is None else present.sum(axis=0, dtype=np.float64)
+                )
+                counts[groups, steps] = count
+                values[groups, steps] = reducer(members, present, count)
+    some = counts > 0 if alike is None else np.broadcast_to(alike, shape)
     return Vector(grouping.keys, values, None if some.all() else some).occupied()
 
 

@@ -42,6 +42,7 @@ from algowatch.promql.vectors import (
     concatenate,
     drop_names,
     merge_same_labelsets,
+    metric_names,
     reject_same_labelsets,
     single,
 )
@@ -159,6 +160,7 @@ class Evaluator:
         parts, times = [], []
         ahead = lookback if selector.smoothed else 0
         for matrix in self._read(selector, int(at_ms.min()) - lookback, int(at_ms.max()) + ahead):
+            self.query.count_samples(len(matrix.labels) * len(at_ms))
             if selector.smoothed:
                 values, present, sample_ms = smoothed_latest(without_stale(matrix), at_ms, lookback)
             else:
@@ -166,7 +168,6 @@ class Evaluator:
             parts.append(Vector(matrix.labels, values, present))
             times.append(np.broadcast_to(sample_ms / 1000, values.shape))
         vector = concatenate(parts, len(at_ms))
-        self.query.count_samples(vector.values.size)
         return vector, np.concatenate(times) if times else np.empty(vector.values.shape)
 
     def _read(self, selector: VectorSelector, after_ms: int, until_ms: int) -> list[SeriesMatrix]:
@@ -238,21 +239,23 @@ class Evaluator:
         vector = vector.occupied()
         if not len(vector):
             return []
-        self.query.count_samples(vector.values.size)
         matrix = SeriesMatrix(vector.labels, inner_steps, vector.values, vector.present)
         return [make_windows(matrix, starts, ends, vector.unnamed)]
 
     def over_windows(self, expr: Expr, function: Callable[[Windows], Vector], *, keep_name: bool = False) -> Vector:
         """A function over a range applied to all series; the metric name goes unless it is to be kept."""
-        parts = [function(windows) for windows in self.windows(expr)]
-        self.query.check_time()
+        parts = []
+        for windows in self.windows(expr):
+            self.query.count_samples(len(windows.labels) * len(self.steps_ms))
+            parts.append(function(replace(windows, check=self.query.check_time)))
         vector = concatenate(parts, len(self.steps_ms)).occupied()
         return vector if keep_name else self.unnamed_ranges(vector)
 
     def unnamed_ranges(self, vector: Vector) -> Vector:
         """The result of a function over ranges without its metric names, which must tell no two series apart."""
+        one_name = len(metric_names(vector.labels)) <= 1  # then no two series differ in it alone
         vector = drop_names(vector, self.delayed)
-        return vector if self.delayed else reject_same_labelsets(vector)
+        return vector if self.delayed or one_name else reject_same_labelsets(vector)
 
     def per_step(self, vector: Vector) -> Vector:
         """The result of a function over instant vectors, whose names may just have gone; rows of the same labels are joined."""
@@ -307,7 +310,7 @@ class Evaluator:
         params = self.scalar(expr.param)
         if expr.op == "quantile":
             self.check_quantiles(params, expr.param)
-            return aggregate.reduce_groups(vector, grouping, aggregate.quantile_reducer(params))
+            return aggregate.reduce_groups(vector, grouping, aggregate.quantile_reducer(params), all_steps=True)
         return self._select_rows(expr.op, vector, grouping, params, expr.param)
 
     def _select_rows(self, op: str, vector: Vector, grouping: Grouping, params: FloatArray, param: Expr) -> Vector:

@@ -12,7 +12,7 @@ from algowatch.model.labels import EMPTY, METRIC_NAME, Labels, Matcher
 from algowatch.promql import dates, histograms, info, label_functions, ordering, over_time, rate
 from algowatch.promql.extended import anchored_rate
 from algowatch.promql.nodes import Call, Expr, MatrixSelector, Paren, VectorSelector
-from algowatch.promql.vectors import BoolArray, FloatArray, Scalar, Value, Vector, drop_names, single
+from algowatch.promql.vectors import BoolArray, FloatArray, Scalar, Value, Vector, drop_names, metric_names, single
 
 if TYPE_CHECKING:
     from algowatch.promql.evaluate import Evaluator
@@ -73,13 +73,8 @@ def _rate(*, counter: bool, per_second: bool) -> Implementation:
 
 
 def _note_non_counters(evaluator: Evaluator, vector: Vector, expr: Expr) -> None:
-    seen: set[str] = set()
-    for row, labels in enumerate(vector.labels):
-        name = labels.metric_name
-        if name in seen or not name or name.endswith(_COUNTER_SUFFIXES):
-            continue
-        if vector.present is None or vector.present[row].any():
-            seen.add(name)
+    for name in sorted(metric_names(vector.labels)):
+        if name and not name.endswith(_COUNTER_SUFFIXES):
             evaluator.query.annotations.possible_non_counter(name, expr.span)
 
 

@@ -23,7 +23,7 @@ Function = Callable[[Windows], Vector]
 def enough(windows: Windows, least: int) -> BoolArray | None:
     """Where a window holds at least so many samples; None for everywhere."""
     held = windows.counts >= least
-    return None if held.all() else np.array(np.broadcast_to(held, windows.shape))
+    return None if held.all() else np.broadcast_to(held, windows.shape)
 
 
 def _vector(windows: Windows, values: FloatArray, least: int = 1) -> Vector:
@@ -82,6 +82,11 @@ def maximum(windows: Windows) -> Vector:
 
 def _extreme(windows: Windows, choose: np.ufunc) -> FloatArray:
     """Each window is covered by two overlapping blocks of the greatest power of two that fits into it."""
+    parts = [_extreme_rows(chunk, choose) for chunk in windows.row_chunks()]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _extreme_rows(windows: Windows, choose: np.ufunc) -> FloatArray:
     counts = windows.counts
     longest = int(counts.max(initial=0))
     result = np.full(windows.shape, np.nan)
@@ -132,7 +137,7 @@ def _by_cube(windows: Windows, function: Callable[[Cube], FloatArray], least: in
     values = np.full(windows.shape, np.nan)
     with np.errstate(all="ignore"):
         for cube in windows.cubes():
-            values[:, cube.steps] = function(cube)
+            values[cube.rows, cube.steps] = function(cube)
     return _vector(windows, values, least)
 
 

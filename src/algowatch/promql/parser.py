@@ -304,10 +304,10 @@ class _Parser(TokenReader):
     def _call(self) -> Typed:
         token = self.take()
         func = RENAMED.get(token.text, token.word if token.kind == "word" else token.text)
+        arguments = self._arguments()
         signature = SIGNATURES.get(func)
         if signature is None:
             raise self.error(f"unknown function with name {go_quote(token.text)}", token, _near(token.text))
-        arguments = self._arguments()
         if func == "info" and len(arguments) > 1:
             self._allow_empty_matchers(arguments[1][0])
         node = Call(func, tuple(expr for expr, _ in arguments), (token.start, self.previous_end))

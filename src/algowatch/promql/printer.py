@@ -260,7 +260,10 @@ def _float(value: float) -> str:
         return "NaN"
     if value in (float("inf"), float("-inf")):
         return "+Inf" if value > 0 else "-Inf"
-    digits = len(Decimal(repr(value)).normalize().as_tuple().digits)
-    if value != 0 and not _SMALL <= abs(value) < _LARGE:
-        return f"{value:.{digits - 1}e}"
-    return format(Decimal(repr(value)), "f").removesuffix(".0")
+    exact = Decimal(repr(value)).normalize()
+    if value == 0 or _SMALL <= abs(value) < _LARGE:
+        return format(Decimal(repr(value)), "f").removesuffix(".0")
+    sign, digits, _ = exact.as_tuple()
+    first, *rest = map(str, digits)
+    mantissa = f"{first}.{''.join(rest)}" if rest else first
+    return f"{'-' if sign else ''}{mantissa}e{exact.adjusted():+03d}"

@@ -14,6 +14,10 @@ _CHUNK = 1 << 17
 """Elements worked on at a time, so that what a step writes is still in the cache when the next one reads it."""
 
 
+_ROWS = 1 << 15
+"""Samples of the series that window sums are formed of at a time."""
+
+
 def compensated_sum(values: FloatArray) -> FloatArray:
     """The sum along the first axis. Infinities and NaN come out as plain addition has them."""
     count = values.shape[0]
@@ -72,25 +76,34 @@ def window_sums(values: FloatArray, lo: IntArray, hi: IntArray) -> FloatArray:
     Sums of 1, 2, 4, 8 … neighbouring samples are formed once for all windows; each window is put together from the ones that
     its length's binary digits name. So nothing outside a window touches its sum, as would happen with running totals.
     """
+    result = np.empty((values.shape[0], lo.shape[1]))
+    size = max(1, _ROWS // max(1, values.shape[1]))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for start in range(0, values.shape[0], size):
+            rows = slice(start, start + size)
+            own_lo, own_hi = (lo, hi) if lo.shape[0] == 1 else (lo[rows], hi[rows])
+            result[rows] = _window_sums(values[rows], own_lo, own_hi)
+    return result
+
+
+def _window_sums(values: FloatArray, lo: IntArray, hi: IntArray) -> FloatArray:
     counts = hi - lo
     longest = int(counts.max(initial=0))
-    shape = (values.shape[0], lo.shape[1])
-    high, low = np.zeros(shape), np.zeros(shape)
+    high, low = np.zeros((values.shape[0], lo.shape[1])), np.zeros((values.shape[0], lo.shape[1]))
     at = lo.copy()
     level, level_low = values, np.zeros_like(values)
     width = 1
-    with np.errstate(invalid="ignore", over="ignore"):
-        while width <= longest:
-            _add_blocks(high, low, level, level_low, at, (counts & width) > 0)
-            at += np.where(counts & width, width, 0)
-            width *= 2
-            if width <= longest:
-                half = width // 2
-                level, error = two_sum(level[:, :-half], level[:, half:])
-                error += level_low[:, :-half]
-                error += level_low[:, half:]
-                level_low = error
-        return joined(high, low)
+    while width <= longest:
+        _add_blocks(high, low, level, level_low, at, (counts & width) > 0)
+        at += np.where(counts & width, width, 0)
+        width *= 2
+        if width <= longest:
+            half = width // 2
+            level, error = two_sum(level[:, :-half], level[:, half:])
+            error += level_low[:, :-half]
+            error += level_low[:, half:]
+            level_low = error
+    return joined(high, low)
 
 
 def _add_blocks(

@@ -36,7 +36,7 @@ class Vector:
 
     labels:  one per row. Two rows may carry the same labels only while they are never present at the same step.
     values:  float64 [series, steps]; a value that is not present means nothing.
-    present: bool [series, steps] or None.
+    present: bool [series, steps] or None; where all rows have gaps at the same steps, a broadcast view of one row. Read only.
     unnamed: bool [series] or None: rows whose metric name goes when the query ends (delayed name removal only).
     ordered: whether the order of the rows is part of the answer (`sort`, `topk` of an instant query).
     """
@@ -66,10 +66,15 @@ class Vector:
     def rows(self, index: IntArray | list[int]) -> Vector:
         """Some of the rows, in the order of the index."""
         chosen = np.asarray(index, np.int64)
+        alike = common_mask(self.present)
+        if alike is not None:
+            present: BoolArray | None = np.broadcast_to(alike, (len(chosen), len(alike)))
+        else:
+            present = None if self.present is None else self.present[chosen]
         return Vector(
             [self.labels[row] for row in chosen.tolist()],
             self.values[chosen],
-            None if self.present is None else self.present[chosen],
+            present,
             None if self.unnamed is None else self.unnamed[chosen],
             self.ordered,
         )
@@ -78,6 +83,8 @@ class Vector:
         """Without the rows that are nowhere present."""
         if self.present is None:
             return self
+        if common_mask(self.present) is not None:
+            return self if self.present[0].any() else self.rows([])
         used = self.present.any(axis=1)
         return self if used.all() else self.rows(np.flatnonzero(used))
 
@@ -87,6 +94,14 @@ class Vector:
 
 
 Value = Scalar | Vector | str
+
+
+def common_mask(present: BoolArray | None) -> BoolArray | None:
+    """bool [steps] of a mask that is one row shown for all series; None for a mask of any other kind."""
+    if present is None or not len(present) or present.strides[0]:
+        return None
+    row: BoolArray = present[0]
+    return row
 
 
 def empty_vector(steps: int) -> Vector:
@@ -107,6 +122,14 @@ def without_name(labels: Labels) -> Labels:
     return labels.without(METADATA_LABELS)
 
 
+def metric_names(rows: Sequence[Labels]) -> set[str]:
+    """The different metric names; fast where the name stands first, as it mostly does."""
+    firsts = {row[:1] for row in rows}
+    if all(first and first[0][0] == METRIC_NAME for first in firsts):
+        return {first[0][1] for first in firsts}
+    return {row.metric_name for row in rows}
+
+
 def drop_names(vector: Vector, delayed: bool) -> Vector:
     """Take the metric names off, or only mark the rows where removal is delayed to the end of the query."""
     if delayed:
@@ -115,7 +138,7 @@ def drop_names(vector: Vector, delayed: bool) -> Vector:
 
 
 def has_duplicates(labels: Sequence[Labels]) -> bool:
-    return len(set(labels)) != len(labels)
+    return len(labels) > 1 and len(set(labels)) != len(labels)
 
 
 def merge_same_labelsets(vector: Vector) -> Vector:

@@ -6,7 +6,7 @@ samples are moved together to the left, so that every window is a run of neighbo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +17,7 @@ from algowatch.model.protocols import SeriesMatrix
 from algowatch.model.staleness import STALE_NAN_BITS
 from algowatch.promql.vectors import BoolArray, FloatArray, IntArray
 
-_CUBE_ELEMENTS = 1 << 20
+_CUBE_ELEMENTS = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +27,7 @@ class Windows:
     values: float64 [series, samples]; times_ms: int64 [series or 1, samples]. Behind a series' last sample stands NaN.
     lo, hi: int64 [series or 1, steps]: the window of a step is the columns lo ≤ column < hi.
     starts_ms, ends_ms: int64 [steps]: the window's span, start exclusive and end inclusive.
-    unnamed: bool [series] or None, as in a Vector.
+    unnamed: bool [series] or None, as in a Vector. check: called between pieces of work; raises once the query is to end.
     """
 
     labels: Sequence[Labels]
@@ -38,6 +38,7 @@ class Windows:
     starts_ms: IntArray
     ends_ms: IntArray
     unnamed: BoolArray | None = None
+    check: Callable[[], None] = lambda: None
 
     @property
     def counts(self) -> IntArray:
@@ -55,14 +56,15 @@ class Windows:
         """Sample times at some columns, as int64 [series or 1, steps]."""
         return _pick(self.times_ms, columns)
 
-    def row_chunks(self, elements: int = 1 << 16) -> Iterator[Windows]:
+    def row_chunks(self, elements: int = 1 << 17) -> Iterator[Windows]:
         """The same windows, a few series at a time, so that what a function writes between stays in the cache."""
         rows, steps = self.shape
-        size = max(1, elements // max(1, steps))
+        size = max(1, elements // max(1, steps, self.values.shape[1]))
         if size >= rows:
             yield self
             return
         for start in range(0, rows, size):
+            self.check()
             yield self.take_rows(slice(start, start + size))
 
     def take_rows(self, rows: slice) -> Windows:
@@ -79,19 +81,24 @@ class Windows:
             self.starts_ms,
             self.ends_ms,
             unnamed,
+            self.check,
         )
 
     def cubes(self) -> Iterator[Cube]:
-        """All windows laid side by side, some steps at a time."""
-        rows, steps = self.shape
+        """All windows laid side by side, some series and some steps at a time."""
         longest = int(self.counts.max(initial=0))
-        if not longest or not rows:
+        if not longest:
             return
-        size = max(1, _CUBE_ELEMENTS // (rows * longest))
-        for start in range(0, steps, size):
-            yield self._cube(slice(start, start + size))
+        start = 0
+        for chunk in self.row_chunks():
+            rows, steps = chunk.shape
+            size = max(1, _CUBE_ELEMENTS // (rows * longest))
+            for step in range(0, steps, size):
+                self.check()
+                yield chunk._cube(slice(start, start + rows), slice(step, step + size))
+            start += rows
 
-    def _cube(self, steps: slice) -> Cube:
+    def _cube(self, rows: slice, steps: slice) -> Cube:
         lo, hi = self.lo[:, steps], self.hi[:, steps]
         longest = int((hi - lo).max(initial=0))
         columns = lo[:, :, np.newaxis] + np.arange(longest)
@@ -105,17 +112,19 @@ class Windows:
             times = self.times_ms[0][columns]
         else:
             times = self.times_ms[np.arange(len(self.labels))[:, np.newaxis, np.newaxis], columns]
-        return Cube(steps, values, times, inside)
+        return Cube(rows, steps, values, times, inside)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cube:
     """Windows laid side by side: values[series, steps, samples].
 
-    steps: which steps of the whole these are. times_ms, inside: [series or 1, steps, samples]; where `inside` is False
+    rows, steps: which series and steps of the whole these are.
+    times_ms, inside: [series or 1, steps, samples]; where `inside` is False
     the value is none of the window's.
     """
 
+    rows: slice
     steps: slice
     values: FloatArray
     times_ms: IntArray
@@ -132,12 +141,30 @@ class Cube:
 
 
 def _pick(array: np.ndarray, columns: IntArray) -> np.ndarray:
-    if columns.shape[0] == 1 or array.shape[0] == 1:
-        flat = columns[0] if columns.shape[0] == 1 else columns
-        if array.shape[0] == 1:
-            return np.take(array[0], columns, mode="clip")
-        return np.take(array, flat, axis=1, mode="clip")
+    """array[row, columns[row]]; where either has one row for all, so be it. A column out of bounds gives any value."""
+    if array.shape[0] == 1:
+        return np.take(array[0], columns, mode="clip")
+    if columns.shape[0] == 1:
+        return _pick_alike(array, columns[0])
     return np.take_along_axis(array, np.clip(columns, 0, array.shape[1] - 1), axis=1)
+
+
+def _pick_alike(array: np.ndarray, columns: IntArray) -> np.ndarray:
+    """The same columns of every row. Evenly spaced ones, as even scraping and even steps give, are a slice: no gather."""
+    if len(columns) < 16:
+        return np.take(array, columns, axis=1, mode="clip")
+    stride = int(columns[-1] - columns[-2])
+    uneven = np.flatnonzero(np.diff(columns) != stride)
+    regular = int(uneven[-1]) + 1 if uneven.size else 0
+    if stride < 1 or regular > len(columns) // 4 or columns[regular] < 0 or columns[-1] >= array.shape[1]:
+        return np.take(array, columns, axis=1, mode="clip")
+    even = array[:, columns[regular] : columns[-1] + 1 : stride]
+    if not regular:
+        return even
+    result = np.empty((array.shape[0], len(columns)), array.dtype)
+    np.take(array, columns[:regular], axis=1, out=result[:, :regular], mode="clip")
+    result[:, regular:] = even
+    return result
 
 
 def without_stale(matrix: SeriesMatrix) -> SeriesMatrix:
@@ -230,7 +257,7 @@ def latest(matrix: SeriesMatrix, at_ms: IntArray, lookback_ms: int) -> tuple[Flo
     values = _pick(matrix.values, column)
     present: BoolArray | None = None
     if not found.all():
-        present = np.array(np.broadcast_to(found, shape))
+        present = np.broadcast_to(found, shape)
     if values.size and np.isnan(values.min()):
         stale = values.view(np.uint64) == STALE_NAN_BITS
         if stale.any():

@@ -6,8 +6,6 @@ import asyncio
 import logging
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 
 from algowatch.model.clock import Clock
@@ -20,6 +18,9 @@ from algowatch.rules.specs import GroupSpec
 from algowatch.rules.status import GroupStatus
 
 _log = logging.getLogger(__name__)
+_LONGEST_WAIT_S = 1.0
+"""So that a wall clock that jumps is noticed."""
+_STOP_TIMEOUT_S = 3.0
 
 
 @dataclass(slots=True)
@@ -47,10 +48,8 @@ class RuleManager:
         self._incoming: tuple[RuleOptions, list[GroupSpec]] | None = None
         self._landing = LandingSchedule(options)
         self._evaluating = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._worker: ThreadPoolExecutor | None = None
+        self._wake = threading.Event()
+        self._worker: threading.Thread | None = None
         self._stopping = False
 
     def reload(self, files: Sequence[str], options: RuleOptions | None = None) -> None:
@@ -68,52 +67,45 @@ class RuleManager:
                 self._take_incoming()
             finally:
                 self._evaluating.release()
-        self._notify()
+        self._wake.set()
 
     def samples_landed(self, at_ms: int) -> None:
         """Say that samples up to a moment can be queried now; cheap, so call it after each scrape."""
         self._landing.landed = True
-        self._notify()
+        self._wake.set()
 
     def groups(self) -> list[GroupStatus]:
         """All groups with their rules and alerts, in the order of the files."""
         return [entry.group.status() for entry in list(self._entries)]
 
     async def start(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._stopping = False
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="algowatch-rules")
-        self._task = asyncio.create_task(self._run(), name="rules")
+        self._worker = threading.Thread(target=self._run, name="algowatch-rules", daemon=True)
+        self._worker.start()
 
     async def stop(self) -> None:
-        """End after the rule that is being evaluated now; alerts keep their state in ALERTS_FOR_STATE for the next start."""
+        """End after the rule that is being evaluated now, or without it if it takes longer than three seconds.
+
+        Alerts keep their state in ALERTS_FOR_STATE for the next start.
+        """
         self._stopping = True
         self._wake.set()
-        if self._task is not None:
-            await self._task
         if self._worker is not None:
-            self._worker.shutdown(wait=False, cancel_futures=True)
-        self._task = self._worker = self._loop = None
+            await asyncio.to_thread(self._worker.join, _STOP_TIMEOUT_S)
+        self._worker = None
 
-    def _notify(self) -> None:
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._wake.set)
-
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
+    def _run(self) -> None:
         while not self._stopping:
+            self._wake.clear()
             wait_s = (self.next_due_ms() - self._clock.now_ms()) / 1000
             if wait_s > 0:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), min(wait_s, 1.0))
-                self._wake.clear()
+                self._wake.wait(min(wait_s, _LONGEST_WAIT_S))
                 continue
             try:
-                await loop.run_in_executor(self._worker, self.evaluate_due)
+                self.evaluate_due()
             except Exception:  # noqa: BLE001 - alerting goes on after a defect
                 _log.exception("evaluating rules failed")
-                await asyncio.sleep(1.0)
+                self._wake.wait(_LONGEST_WAIT_S)
 
     def next_due_ms(self) -> int:
         """When something is due next; in the past if it is due now."""
@@ -185,5 +177,6 @@ class RuleManager:
         if group.interval_ms is None:
             return _Entry(group, None)
         schedule = IntervalSchedule(group.interval_ms, slot_offset_ms(f"{spec.file};{spec.name}", group.interval_ms))
-        schedule.start(self._clock.now_ms())
+        now_ms, last_ms = self._clock.now_ms(), group.last_evaluation_ms
+        schedule.start(last_ms + 1 if now_ms <= last_ms < now_ms + group.interval_ms else now_ms)
         return _Entry(group, schedule)

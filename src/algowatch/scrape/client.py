@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.request import getproxies
 
@@ -34,14 +34,24 @@ def make_client(config: HttpClientConfig | None = None) -> httpx2.AsyncClient:
         follow_redirects=config.follow_redirects,
         timeout=None,
         limits=limits,
+        event_hooks=_naming(config.tls_config.server_name),
         mounts={
             pattern: httpx2.AsyncHTTPTransport(verify=verify, limits=limits, proxy=proxy) for pattern, proxy in _proxies(config)
         },
     )
 
 
-def ssl_context(tls: TlsConfig) -> ssl.SSLContext | bool:
-    """True, the default, where nothing is set."""
+def _naming(server_name: str) -> dict[str, list[Callable[[httpx2.Request], Awaitable[None]]]]:
+    """A hook that makes TLS ask for, and check, another name than the address has."""
+
+    async def name(request: httpx2.Request) -> None:
+        request.extensions["sni_hostname"] = server_name
+
+    return {"request": [name]} if server_name else {}
+
+
+def ssl_context(tls: TlsConfig) -> ssl.SSLContext:
+    """Raises: OSError or ssl.SSLError if a certificate or key cannot be read."""
     if tls == TlsConfig():
         return _default_context()
     context = ssl.create_default_context(cafile=tls.ca_file or None, cadata=tls.ca or None)

@@ -12,9 +12,9 @@ import httpx2
 OPENMETRICS = "application/openmetrics-text"
 DEFAULT_PROTOCOLS = ("OpenMetricsText1.0.0", "OpenMetricsText0.0.1", "PrometheusText1.0.0", "PrometheusText0.0.4")
 _ACCEPTED = {
-    "OpenMetricsText1.0.0": "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8",
+    "OpenMetricsText1.0.0": "application/openmetrics-text;version=1.0.0;escaping={escaping}",
     "OpenMetricsText0.0.1": "application/openmetrics-text;version=0.0.1",
-    "PrometheusText1.0.0": "text/plain;version=1.0.0;escaping=allow-utf-8",
+    "PrometheusText1.0.0": "text/plain;version=1.0.0;escaping={escaping}",
     "PrometheusText0.0.4": "text/plain;version=0.0.4",
 }
 _CUT_OFF = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
@@ -36,9 +36,9 @@ class Body:
     openmetrics: bool
 
 
-def accept_header(protocols: Sequence[str]) -> str:
-    """The formats in falling preference; whatever else is the last resort."""
-    kinds = [_ACCEPTED[protocol] for protocol in protocols if protocol in _ACCEPTED]
+def accept_header(protocols: Sequence[str], escaping: str = "allow-utf-8") -> str:
+    """The formats in falling preference, with how names beyond ASCII are to come; whatever else is the last resort."""
+    kinds = [_ACCEPTED[protocol].format(escaping=escaping) for protocol in protocols if protocol in _ACCEPTED]
     parts = [f"{kind};q=0.{len(kinds) + 1 - place}" for place, kind in enumerate(kinds)]
     return ",".join([*parts, "*/*;q=0.1"])
 

@@ -24,7 +24,8 @@ def job_pool(file: ScrapeFile, job: ScrapeConfig, given: LoopDependencies, body_
         make_client(job),
         _discoveries(job, user_agent),
         given,
-        _limit(job.target_limit, file.global_.target_limit),
+        target_limit=_limit(job.target_limit, file.global_.target_limit),
+        keep_dropped=_limit(job.keep_dropped_targets, file.global_.keep_dropped_targets),
     )
 
 
@@ -42,8 +43,9 @@ def _defaults(file: ScrapeFile, job: ScrapeConfig) -> TargetDefaults:
 
 def _loop_options(file: ScrapeFile, job: ScrapeConfig, body_limit: int, user_agent: str) -> LoopOptions:
     shared = file.global_
+    escaping = job.metric_name_escaping_scheme or shared.metric_name_escaping_scheme or "allow-utf-8"
     base = {
-        "Accept": accept_header(job.scrape_protocols or shared.scrape_protocols or DEFAULT_PROTOCOLS),
+        "Accept": accept_header(job.scrape_protocols or shared.scrape_protocols or DEFAULT_PROTOCOLS, escaping),
         "Accept-Encoding": "gzip" if job.enable_compression else "identity",
         "User-Agent": user_agent,
     }

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import anyio
 
 from algowatch.errors import UsageError
 from algowatch.model.clock import Clock
@@ -115,11 +118,17 @@ class ScrapeManager:
 
     async def start(self, config: ScrapeFile | None = None) -> None:
         """Begin to scrape; returns once every target that is known by now has its loop."""
+        await self._warm_up()
         if self.options.bots_directory is not None:
             self._pools[BOTS_POOL] = self._bots_pool(self.options.bots_directory)
             await self._pools[BOTS_POOL].start()
         await self.reload(config or self._file)
         self._task = asyncio.create_task(self._watch(), name="scrape discovery")
+
+    async def _warm_up(self) -> None:
+        """Load what the first request would otherwise load while a bot waits for its first scrape."""
+        self._given.is_alive(Process(os.getpid(), None))
+        await anyio.sleep(0)
 
     async def reload(self, config: ScrapeFile) -> None:
         """Take over a new configuration; jobs that did not change go on undisturbed.

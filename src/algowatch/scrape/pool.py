@@ -23,13 +23,16 @@ class Pool:
         client: httpx2.AsyncClient,
         discoveries: Sequence[Discovery],
         given: LoopDependencies,
+        *,
         target_limit: int = 0,
+        keep_dropped: int = 0,
     ) -> None:
         self.defaults = defaults
         self.options = options
         self.client = client
         self.discoveries = tuple(discoveries)
         self.target_limit = target_limit
+        self.keep_dropped = keep_dropped
         self.loops: dict[str, TargetLoop] = {}
         self.dropped: Sequence[DroppedTarget] = ()
         self._given = given
@@ -54,7 +57,8 @@ class Pool:
 
     async def sync(self) -> None:
         """Start loops for new targets, move or restart changed ones, end those that are gone."""
-        targets, self.dropped = build_targets(self.groups(), self.defaults)
+        targets, dropped = build_targets(self.groups(), self.defaults)
+        self.dropped = dropped[: self.keep_dropped or None]
         if self.target_limit and len(targets) > self.target_limit:
             problem = f"target_limit exceeded (number of targets: {len(targets)}, limit: {self.target_limit})"
             targets = [replace(target, problem=problem) for target in targets]

@@ -31,6 +31,11 @@ _SIZE_UNITS = "BKMGTPE"
 _TARGET_TEMPLATE = re.compile(r"\$(?:[A-Za-z0-9_]+|\{[A-Za-z0-9_]+\})")
 
 _NATIVE = "native histograms are not stored; leave the key out, classic buckets are scraped"
+_NOT_DONE = {
+    "scrape_failure_log_file": "leave it out: /api/v1/targets and the engine's log show why scrapes fail",
+    "extra_scrape_metrics": "leave it out: /api/v1/targets shows timeouts and sample counts",
+    "track_timestamps_staleness": "leave it out: series with timestamps of their own end by the lookback",
+}
 _NATIVE_KEYS = {
     "scrape_native_histograms": _NATIVE,
     "scrape_classic_histograms": _NATIVE,
@@ -204,17 +209,19 @@ class _Limits(PrometheusSection):
     label_value_length_limit: Limit | None = None
     keep_dropped_targets: Limit | None = None
     metric_name_validation_scheme: NameScheme | None = None
-    metric_name_escaping_scheme: Text | None = None
+    metric_name_escaping_scheme: Literal["allow-utf-8", "underscores", "dots", "values"] | None = None
     scrape_protocols: list[ScrapeProtocol] | None = None
-    scrape_failure_log_file: PathText = ""
-    extra_scrape_metrics: bool | None = None
 
 
 class GlobalConfig(_Limits):
-    not_supported: ClassVar[dict[str, str]] = _NATIVE_KEYS | {
-        "query_log_file": "the engine's own log holds slow queries",
-        "rule_query_offset": "give the rule group a query_offset",
-    }
+    not_supported: ClassVar[dict[str, str]] = (
+        _NATIVE_KEYS
+        | _NOT_DONE
+        | {
+            "query_log_file": "the engine's own log holds slow queries",
+            "rule_query_offset": "give the rule group a query_offset",
+        }
+    )
 
     scrape_interval: Duration | None = None
     scrape_timeout: Duration | None = None
@@ -223,7 +230,7 @@ class GlobalConfig(_Limits):
 
 
 class ScrapeConfig(HttpClientConfig, _Limits):
-    not_supported: ClassVar[dict[str, str]] = NO_OAUTH2 | _NATIVE_KEYS | _OTHER_DISCOVERIES
+    not_supported: ClassVar[dict[str, str]] = NO_OAUTH2 | _NATIVE_KEYS | _NOT_DONE | _OTHER_DISCOVERIES
 
     job_name: Text
     scrape_interval: Duration | None = None
@@ -234,7 +241,6 @@ class ScrapeConfig(HttpClientConfig, _Limits):
     params: dict[str, list[Text]] = Field(default_factory=dict)
     honor_labels: bool = False
     honor_timestamps: bool = True
-    track_timestamps_staleness: bool = False
     enable_compression: bool = True
     static_configs: list[StaticConfig] = Field(default_factory=list)
     file_sd_configs: list[FileSdConfig] = Field(default_factory=list)

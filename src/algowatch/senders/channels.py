@@ -24,6 +24,7 @@ class Channel:
     settings:          the sender's own settings; their repr shows no secret.
     lowest_severity:   with the built-in routing, alerts below this severity do not go here.
     send_resolved:     whether the end of an alert is told too.
+    wording:           puts the receiver's own title and text into a message; None: the sender words it.
     """
 
     integration: str
@@ -31,10 +32,11 @@ class Channel:
     send: Send
     lowest_severity: str = "info"
     send_resolved: bool = True
+    wording: Callable[[Message], Message] | None = None
 
     def deliver(self, message: Message, timeout_s: float) -> None:
         """Raises: DeliveryError."""
-        self.send(self.settings, message, timeout_s)
+        self.send(self.settings, self.wording(message) if self.wording else message, timeout_s)
 
 
 def log_channel(write: Callable[[str], None] | None = None) -> Channel:

@@ -22,14 +22,14 @@ class Settings:
 
 
 def payload(message: Message) -> dict[str, Any]:
-    """One embed. Markup in labels is escaped and nobody can be mentioned.
+    """One embed. Markup in labels is escaped (the receiver's own title and text come so) and nobody can be mentioned.
 
     Source: Discord, "Webhook resource", "Embed limits" (title 256, description 4096 characters).
     """
     color = _RESOLVED_COLOR if message.status == "resolved" else _COLORS[severity_rank(message.severity)]
     embed: dict[str, Any] = {
-        "title": shorten(escape(title(message)), 256),
-        "description": shorten(escape(body(message)), 4096),
+        "title": shorten(message.title or escape(title(message)), 256),
+        "description": shorten(message.text or escape(body(message)), 4096),
         "color": color,
     }
     if message.external_url:

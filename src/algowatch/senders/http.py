@@ -165,6 +165,8 @@ def _exchange(url: str, body: bytes, deadline: float, headers: Mapping[str, str]
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", "") or error.reason or "TLS failed"
         raise DeliveryError(f"{shown(url)}: TLS: {reason}", retryable=True) from None
+    except http.client.RemoteDisconnected:
+        raise DeliveryError(f"{shown(url)} closed the connection without an answer", retryable=True) from None
     except OSError as error:
         raise DeliveryError(f"{shown(url)}: {error.strerror or type(error).__name__}", retryable=True) from None
     except http.client.HTTPException as error:

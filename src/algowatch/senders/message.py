@@ -37,7 +37,7 @@ class Message:
 
     status:    "firing" while at least one alert fires.
     group_key: stable identity of the group; services that know deduplication keys get it.
-    title, text: from the receiver's templates where it has some; empty means "as the sender words it".
+    title, text: the receiver's own, in the service's markup, values in them escaped; empty: as the sender words it.
     """
 
     status: Status

@@ -28,18 +28,20 @@ class Settings:
 def payload(message: Message, channel: str = "") -> dict[str, Any]:
     """Plain-text blocks within a coloured attachment; nothing in a label can mention people or form a link.
 
+    The receiver's own title and text come with their values escaped already; the text is Slack's mrkdwn.
     Source: Slack, "Block Kit" (header 150, section text 3000 characters), "Formatting text" (escape &, < and >).
     """
     resolved = message.status == "resolved"
     color = _RESOLVED_COLOR if resolved else _COLORS[severity_rank(message.severity)]
-    headline = title(message)
+    headline = shorten(message.title or escape(title(message)), 150)
+    own = {"type": "mrkdwn", "text": shorten(message.text, 3000)}
     blocks = [
-        {"type": "header", "text": _plain(shorten(headline, 150))},
-        {"type": "section", "text": _plain(_fitting(body(message), 3000))},
+        {"type": "header", "text": _plain(headline)},
+        {"type": "section", "text": own if message.text else _plain(_fitting(body(message), 3000))},
     ]
     found: dict[str, Any] = {
-        "text": escape(shorten(headline, 300)),
-        "attachments": [{"color": color, "fallback": escape(shorten(headline, 300)), "blocks": blocks}],
+        "text": headline,
+        "attachments": [{"color": color, "fallback": headline, "blocks": blocks}],
         "unfurl_links": False,
     }
     return {"channel": channel, **found} if channel else found
@@ -50,15 +52,15 @@ def escape(text: str) -> str:
 
 
 def _plain(text: str) -> dict[str, Any]:
-    return {"type": "plain_text", "text": escape(text) or " ", "emoji": False}
+    return {"type": "plain_text", "text": text or " ", "emoji": False}
 
 
 def _fitting(text: str, limit: int) -> str:
-    """As much of a text as fits once it is escaped."""
+    """As much of a text as fits once it is escaped, escaped."""
     cut = shorten(text, limit)
     while len(escape(cut)) > limit:
         cut = shorten(cut, len(cut) - max(1, (len(escape(cut)) - limit) // 5))
-    return cut
+    return escape(cut)
 
 
 def send(settings: Settings, message: Message, timeout_s: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -207,7 +208,11 @@ class ChunkReader:
             if row is None or codec.checksum(row[1]) != row[0]:
                 self._report("chunk", ref.id)
                 return None
-            known = codec.decode_matrix(row[1])
+            try:
+                known = codec.decode_matrix(row[1])
+            except (ValueError, RuntimeError, struct.error):
+                self._report("chunk", ref.id)
+                return None
             if keep:
                 self._cache.put(("chunk", ref.id), known, known[0].nbytes + (0 if known[1] is None else known[1].nbytes))
         return known

@@ -167,23 +167,32 @@ class Keeper:
 
     def _unmerged_windows(self) -> dict[tuple[int, int], list[_Block]]:
         """(stream, start of the two hours) → its blocks, where there are several and not all are merged yet."""
-        windows: defaultdict[tuple[int, int], list[_Block]] = defaultdict(list)
+        windows: dict[tuple[int, int], list[_Block]] = {}
         with self._database.reader() as connection:
-            rows = connection.execute(
-                "SELECT id, stream, start_ms, end_ms, level FROM blocks WHERE (stream, start_ms / ?1) IN "
-                "(SELECT stream, start_ms / ?1 FROM blocks WHERE level < ?2)",
-                (BLOCK_MS, TWO_HOURS),
-            ).fetchall()
-        for row in rows:
-            block = _Block._make(row)
-            windows[block.stream, block.start_ms // BLOCK_MS * BLOCK_MS].append(block)
+            starts = connection.execute("SELECT stream, start_ms FROM blocks WHERE level < 2").fetchall()
+            for stream, window_ms in {(stream, start_ms // BLOCK_MS * BLOCK_MS) for stream, start_ms in starts}:
+                rows = connection.execute(
+                    "SELECT id, stream, start_ms, end_ms, level FROM blocks WHERE stream = ? AND start_ms BETWEEN ? AND ?",
+                    (stream, window_ms, window_ms + BLOCK_MS - 1),
+                )
+                windows[stream, window_ms] = list(map(_Block._make, rows))
         return windows
 
     def _merge_blocks(self, stream: int, blocks: Sequence[_Block], level: int) -> None:
         """Put the chunks of each shard together; a shard with a damaged chunk is left as it is."""
-        if len(blocks) < 2 or all(block.level >= level for block in blocks):
+        if all(block.level >= level for block in blocks) or (len(blocks) == 1 and level < TWO_HOURS):
             return
         levels = {block.id: block.level for block in blocks}
+        if len(blocks) > 1:
+            self._merge_chunks(stream, levels, level)
+        with self._database.transaction() as connection:
+            for block in levels:
+                connection.execute(
+                    "DELETE FROM blocks WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM chunks WHERE block = ?1)", (block,)
+                )
+                connection.execute("UPDATE blocks SET level = max(level, ?) WHERE id = ?", (level, block))
+
+    def _merge_chunks(self, stream: int, levels: dict[int, int], level: int) -> None:
         merged: dict[bytes, int] = {}
         batch: list[tuple[list[ChunkRef], list[NewBlock]]] = []
         size = 0
@@ -194,12 +203,6 @@ class Keeper:
                 self._replace(stream, level, batch, merged)
                 batch, size = [], 0
         self._replace(stream, level, batch, merged)
-        with self._database.transaction() as connection:
-            for block in levels:
-                connection.execute(
-                    "DELETE FROM blocks WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM chunks WHERE block = ?1)", (block,)
-                )
-                connection.execute("UPDATE blocks SET level = max(level, ?) WHERE id = ?", (level, block))
 
     def _merged_shards(
         self, stream: int, levels: dict[int, int], level: int

@@ -53,7 +53,7 @@ class Registry:
         self._records: dict[int, LayoutRecord] = {}
         self._recorded_series = 0
         self.new_layouts = 0
-        self._next = {"streams": 1, "shards": 1, "series": 1, "layouts": 1}
+        self._next = {"streams": 1, "shards": 1, "series": 1}
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read what the tables have; called again, what they have got since."""

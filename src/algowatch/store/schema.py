@@ -32,6 +32,9 @@ CREATE TABLE rows (seq INTEGER PRIMARY KEY, stream INTEGER NOT NULL, timestamp_m
 CREATE TABLE blocks (id INTEGER PRIMARY KEY AUTOINCREMENT, stream INTEGER NOT NULL, start_ms INTEGER NOT NULL,
   end_ms INTEGER NOT NULL, level INTEGER NOT NULL, samples INTEGER NOT NULL, crc INTEGER NOT NULL,
   timestamps BLOB NOT NULL) STRICT;
+CREATE INDEX blocks_by_stream ON blocks (stream, start_ms, end_ms, level, samples);
+CREATE INDEX blocks_by_end ON blocks (end_ms);
+CREATE INDEX blocks_to_merge ON blocks (stream, start_ms) WHERE level < 2;
 CREATE TABLE chunks (id INTEGER PRIMARY KEY AUTOINCREMENT, shard INTEGER NOT NULL, block INTEGER NOT NULL,
   layout INTEGER NOT NULL, start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL, samples INTEGER NOT NULL,
   crc INTEGER NOT NULL, data BLOB NOT NULL) STRICT;

@@ -25,7 +25,7 @@ from algowatch.telemetry.spool import OwedAlert, Spool
 logger = logging.getLogger("algowatch")
 
 Post = Callable[[str, Sequence[OwedAlert], float], None]
-Send = Callable[[Sequence[OwedAlert], float], None]
+Send = Callable[[OwedAlert, float], bool]
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -334,20 +334,26 @@ class Alerts:
         """To the engine, else to the channels, else later."""
         alerts = [self._told(each) for each in due]
         problem = self._to_engine(alerts)
-        if problem is None or self._to_channels(alerts):
+        if problem is None:
             self._delivered(due)
             return
-        if not problem.retryable:
-            self._drop(len(due), str(problem))
-            self._delivered(due)
-            return
+        taken = [each for each, alert in zip(due, alerts, strict=True) if self._to_channels(alert)]
+        self._delivered(taken)
+        left = [each for each in due if each.pending]
+        if left and not problem.retryable:
+            self._drop(len(left), str(problem))
+            self._delivered(left)
+        for each in left:
+            self._put_off(each)
+
+    def _put_off(self, each: _Outgoing) -> None:
+        """Try again later, or give up what nobody took for too long."""
         first, longest = self.options.retry_s
-        for each in due:
-            each.attempts += 1
-            each.due_at = self._clock() + min(longest, first * 2 ** min(each.attempts - 1, 20))
-            if time.time() * 1000 - each.alert.starts_at_ms > self.options.keep_s * 1000:
-                self._drop(1, "nobody took it for too long")
-                self._delivered([each])
+        each.attempts += 1
+        each.due_at = self._clock() + min(longest, first * 2 ** min(each.attempts - 1, 20))
+        if time.time() * 1000 - each.alert.starts_at_ms > self.options.keep_s * 1000:
+            self._drop(1, "nobody took it for too long")
+            self._delivered([each])
 
     def _told(self, each: _Outgoing) -> OwedAlert:
         if each.repeats:
@@ -366,13 +372,12 @@ class Alerts:
             return DeliveryError(repr(error), retryable=True)
         return None
 
-    def _to_channels(self, alerts: list[OwedAlert]) -> bool:
-        """Whether at least one channel has taken them."""
+    def _to_channels(self, alert: OwedAlert) -> bool:
+        """Whether at least one channel has taken it."""
         taken = False
         for channel in self._channels:
             try:
-                channel(alerts, self.options.channel_timeout_s)
-                taken = True
+                taken = channel(alert, self.options.channel_timeout_s) or taken
             except Exception as error:
                 logger.warning("an alert could not be sent directly: %s", error)
         return taken

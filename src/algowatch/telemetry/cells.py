@@ -14,7 +14,7 @@ from bisect import bisect_left
 from itertools import pairwise
 from threading import Lock
 from types import CodeType
-from typing import NamedTuple
+from typing import NamedTuple, SupportsFloat
 
 # 1e999 below is infinity as a literal: a constant of the code costs less than a name that has to be looked up.
 
@@ -35,7 +35,7 @@ class Cell:
 class CounterCell(Cell):
     __slots__ = ()
 
-    def inc(self, amount: float) -> None:
+    def inc(self, amount: SupportsFloat) -> None:
         """Add an int or a float that is not negative and finite. Raises: ValueError for anything else."""
         if (amount.__class__ is int or amount.__class__ is float) and 0 <= amount < 1e999:
             self.v += amount
@@ -46,21 +46,24 @@ class CounterCell(Cell):
 class GaugeCell(Cell):
     __slots__ = ()
 
-    def set(self, value: float) -> None:
-        """Store a float. Raises: ValueError for anything else."""
-        if value.__class__ is float:
-            self.v = value
+    def set(self, value: SupportsFloat) -> None:
+        """Store a float or an int. Raises: ValueError for anything else, OverflowError for an int past every float."""
+        if value.__class__ is int or value.__class__ is float:
+            self.v = float(value)
         else:
             raise ValueError("a gauge takes a number")
 
-    def add(self, amount: float) -> None:
+    def add(self, amount: SupportsFloat) -> None:
         if amount.__class__ is int or amount.__class__ is float:
             self.v += amount
         else:
             raise ValueError("a gauge takes a number")
 
-    def subtract(self, amount: float) -> None:
-        self.add(-amount)
+    def subtract(self, amount: SupportsFloat) -> None:
+        if amount.__class__ is int or amount.__class__ is float:
+            self.add(-amount)
+        else:
+            raise ValueError("a gauge takes a number")
 
 
 class HistogramCell:
@@ -74,7 +77,7 @@ class HistogramCell:
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
 
-    def observe(self, value: float) -> None:
+    def observe(self, value: SupportsFloat) -> None:
         """Count a finite int or float; a bound is inclusive. Raises: ValueError for anything else."""
         if (value.__class__ is float or value.__class__ is int) and -1e999 < value < 1e999:
             index = bisect_left(self.bounds, value)
@@ -95,7 +98,7 @@ class LockedCounterCell(CounterCell):
         super().__init__(prefix)
         self.lock = Lock()
 
-    def inc(self, amount: float) -> None:
+    def inc(self, amount: SupportsFloat) -> None:
         with self.lock:
             super().inc(amount)
 
@@ -107,7 +110,7 @@ class LockedGaugeCell(GaugeCell):
         super().__init__(prefix)
         self.lock = Lock()
 
-    def add(self, amount: float) -> None:
+    def add(self, amount: SupportsFloat) -> None:
         with self.lock:
             super().add(amount)
 
@@ -119,7 +122,7 @@ class LockedHistogramCell(HistogramCell):
         super().__init__(bounds, prefixes)
         self.lock = Lock()
 
-    def observe(self, value: float) -> None:
+    def observe(self, value: SupportsFloat) -> None:
         with self.lock:
             super().observe(value)
 

@@ -1,28 +1,36 @@
 """Where a bot's alerts go: the engine's Alertmanager API first, and straight to a person's channel where no engine answers.
 
-What sending needs is imported here, in the thread that starts the watch: a fork while another thread imports leaves the
-child with a module's lock that nobody will ever let go.
+What sending needs is imported in the thread that starts the watch: a fork while another thread imports leaves the child
+with a module's lock that nobody will ever let go.
 """
 
 from __future__ import annotations
 
-import http.client
-import json
+import encodings.idna  # noqa: F401 (the look-up of a host's name wants it)
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Protocol
 
 from algowatch.errors import DeliveryError
+from algowatch.model.alerts import Alert
+from algowatch.model.labels import Labels
+from algowatch.model.severity import severity_rank
 from algowatch.model.timestamps import format_time
+from algowatch.senders.http import post_json
 from algowatch.telemetry.spool import OwedAlert
+
+if TYPE_CHECKING:
+    from algowatch.senders.channels import Channel as SenderChannel
+
+_REFUSED_FOR_GOOD = (400, 413, 422)
+"""Any other answer may come from another server that got the engine's old port."""
 
 
 class Channel(Protocol):
     """A person's channel."""
 
-    def __call__(self, alerts: Sequence[OwedAlert], timeout_s: float) -> None:
-        """Raises: DeliveryError."""
+    def __call__(self, alert: OwedAlert, timeout_s: float) -> bool:
+        """Send one alert. Returns: False where it is none of this channel's. Raises: DeliveryError."""
 
 
 def now_ms() -> int:
@@ -45,81 +53,53 @@ def postable_alert(alert: OwedAlert, at_ms: int) -> dict[str, Any]:
 def post_to_engine(url: str, alerts: Sequence[OwedAlert], timeout_s: float, clock: Callable[[], int] = now_ms) -> None:
     """Hand alerts to an Alertmanager API. Raises: DeliveryError."""
     at_ms = clock()
-    post_json(url.rstrip("/") + "/api/v2/alerts", [postable_alert(alert, at_ms) for alert in alerts], timeout_s)
+    try:
+        post_json(url.rstrip("/") + "/api/v2/alerts", [postable_alert(alert, at_ms) for alert in alerts], timeout_s)
+    except DeliveryError as error:
+        raise DeliveryError(str(error), retryable=error.status not in _REFUSED_FOR_GOOD, status=error.status) from error
 
 
 def configured_channels(wanted: object, environ: Mapping[str, str]) -> list[Channel]:
-    """Channels from an argument (addresses, callables, a mixture; None: whatever ALGOWATCH_WEBHOOK_URL names).
+    """Channels from an argument (addresses of webhooks, callables, a mixture; None: whatever the environment names).
 
-    Raises: ValueError for anything else.
+    A callable gets one OwedAlert per call, in the alerts' thread.
+    Raises: ValueError for anything else; ConfigError where the environment cannot be read.
     """
+    from algowatch.senders.channels import from_environment, webhook_channel
+
     if wanted is None:
-        wanted = environ.get("ALGOWATCH_WEBHOOK_URL", "").replace(",", " ").split()
-    items = wanted if isinstance(wanted, (list, tuple)) else [wanted]
+        return [_through(channel) for channel in from_environment(environ)]
     channels: list[Channel] = []
-    for item in items:
+    for item in wanted if isinstance(wanted, (list, tuple)) else [wanted]:
         if callable(item):
-            channels.append(item)
+            channels.append(_calling(item))
         elif isinstance(item, str) and item.startswith(("http://", "https://")):
-            channels.append(webhook(item))
+            channels.append(_through(webhook_channel(item)))
         else:
             raise ValueError("alerts go to an http(s) address or a callable, or to a list of them")
     return channels
 
 
-def webhook(url: str) -> Channel:
-    """A channel that gets Alertmanager's webhook JSON, one message per alert."""
+def _through(channel: SenderChannel) -> Channel:
+    """One of the named services, for alerts that are severe enough for it."""
+    from algowatch.senders.message import Message
 
-    def send(alerts: Sequence[OwedAlert], timeout_s: float) -> None:
-        for alert in alerts:
-            post_json(url, webhook_payload(alert, now_ms()), timeout_s)
+    def send(alert: OwedAlert, timeout_s: float) -> bool:
+        severe_enough = severity_rank(alert.labels.get("severity", "")) >= severity_rank(channel.lowest_severity)
+        if not severe_enough or (alert.resolved and not channel.send_resolved):
+            return False
+        at_ms = now_ms()
+        ends_at_ms = at_ms if alert.resolved else at_ms + alert.lasts_ms
+        told = Alert(Labels.of(alert.labels), Labels.of(alert.annotations), alert.starts_at_ms, ends_at_ms)
+        channel.deliver(Message.single(told, "direct", at_ms), timeout_s)
+        return True
 
     return send
 
 
-def webhook_payload(alert: OwedAlert, at_ms: int) -> dict[str, Any]:
-    """Source: Prometheus, "Alerting configuration", webhook_config."""
-    status = "resolved" if alert.resolved else "firing"
-    ends = format_time(at_ms) if alert.resolved else "0001-01-01T00:00:00Z"
-    return {
-        "version": "4",
-        "status": status,
-        "receiver": "direct",
-        "groupKey": f"{{}}:{json.dumps(alert.labels, sort_keys=True)}",
-        "truncatedAlerts": 0,
-        "groupLabels": alert.labels,
-        "commonLabels": alert.labels,
-        "commonAnnotations": alert.annotations,
-        "externalURL": "",
-        "alerts": [
-            {
-                "status": status,
-                "labels": alert.labels,
-                "annotations": alert.annotations,
-                "startsAt": format_time(alert.starts_at_ms),
-                "endsAt": ends,
-                "generatorURL": "",
-            }
-        ],
-    }
+def _calling(function: Callable[[OwedAlert], object]) -> Channel:
+    def send(alert: OwedAlert, timeout_s: float) -> bool:
+        function(alert)
+        return True
 
-
-def post_json(url: str, body: object, timeout_s: float) -> None:
-    """POST an object. `timeout_s` is for each step on the wire. Raises: DeliveryError unless the answer is 2xx."""
-    parts = urlsplit(url)
-    make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    where = f"{parts.scheme}://{parts.hostname}"
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    try:
-        connection = make(parts.hostname or "", parts.port, timeout=timeout_s)
-        try:
-            connection.request("POST", target, json.dumps(body), {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            text = answer.read(4096).decode("utf-8", "replace")
-        finally:
-            connection.close()
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise DeliveryError(f"{where}: {error!r}", retryable=True) from error
-    if not 200 <= answer.status < 300:
-        retryable = answer.status not in (400, 413, 422)  # anything else may be another server on the engine's old port
-        raise DeliveryError(f"{where} answered {answer.status}: {text[:200]}", retryable=retryable, status=answer.status)
+    return send

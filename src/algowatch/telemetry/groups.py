@@ -6,7 +6,7 @@ Written by tools/generate_groups.py from catalog/families.py; change the catalog
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Never
+from typing import Never, SupportsFloat
 
 from algowatch.catalog.families import recorded_as
 from algowatch.telemetry.recorders import MISSING, Counter, Gauge, Histogram, Timer
@@ -17,17 +17,18 @@ from algowatch.telemetry.template import Unexpected
 class PlainGauge(Gauge):
     __slots__ = ()
 
-    def set(self, value: float = MISSING, *extra: Never, **unknown: Never) -> None:
+    def set(self, value: SupportsFloat = MISSING, *extra: Never, **unknown: Never) -> None:
         try:
             if value.__class__ is float:
                 self.only.v = value
-                if not unknown and not extra:
-                    return
-            self.repair("set", value, (), extra, unknown)
-        except AttributeError:  # the first value: there is no cell yet
+            else:
+                self.only.set(value)
+            if unknown:
+                raise Unexpected
+        except Exception:
             self.repair("set", value, (), extra, unknown)
 
-    def inc(self, amount: float = 1, *extra: Never, **unknown: Never) -> None:
+    def inc(self, amount: SupportsFloat = 1, *extra: Never, **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -35,7 +36,7 @@ class PlainGauge(Gauge):
         except Exception:
             self.repair("add", amount, (), extra, unknown)
 
-    def dec(self, amount: float = 1, *extra: Never, **unknown: Never) -> None:
+    def dec(self, amount: SupportsFloat = 1, *extra: Never, **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -47,7 +48,7 @@ class PlainGauge(Gauge):
 class GaugeByCurrency(Gauge):
     __slots__ = ()
 
-    def set(self, value: float = MISSING, *extra: Never, currency: str = "", **unknown: Never) -> None:
+    def set(self, value: SupportsFloat = MISSING, *extra: Never, currency: str = "", **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -55,7 +56,7 @@ class GaugeByCurrency(Gauge):
         except Exception:
             self.repair("set", value, (currency,), extra, unknown)
 
-    def inc(self, amount: float = 1, *extra: Never, currency: str = "", **unknown: Never) -> None:
+    def inc(self, amount: SupportsFloat = 1, *extra: Never, currency: str = "", **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -63,7 +64,7 @@ class GaugeByCurrency(Gauge):
         except Exception:
             self.repair("add", amount, (currency,), extra, unknown)
 
-    def dec(self, amount: float = 1, *extra: Never, currency: str = "", **unknown: Never) -> None:
+    def dec(self, amount: SupportsFloat = 1, *extra: Never, currency: str = "", **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -75,7 +76,7 @@ class GaugeByCurrency(Gauge):
 class GaugeByStrategy(Gauge):
     __slots__ = ()
 
-    def set(self, value: float = MISSING, *extra: Never, strategy: str = "", **unknown: Never) -> None:
+    def set(self, value: SupportsFloat = MISSING, *extra: Never, strategy: str = "", **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -83,7 +84,7 @@ class GaugeByStrategy(Gauge):
         except Exception:
             self.repair("set", value, (strategy,), extra, unknown)
 
-    def inc(self, amount: float = 1, *extra: Never, strategy: str = "", **unknown: Never) -> None:
+    def inc(self, amount: SupportsFloat = 1, *extra: Never, strategy: str = "", **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -91,7 +92,7 @@ class GaugeByStrategy(Gauge):
         except Exception:
             self.repair("add", amount, (strategy,), extra, unknown)
 
-    def dec(self, amount: float = 1, *extra: Never, strategy: str = "", **unknown: Never) -> None:
+    def dec(self, amount: SupportsFloat = 1, *extra: Never, strategy: str = "", **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -103,7 +104,9 @@ class GaugeByStrategy(Gauge):
 class GaugeByStrategyCurrency(Gauge):
     __slots__ = ()
 
-    def set(self, value: float = MISSING, *extra: Never, strategy: str = "", currency: str = "", **unknown: Never) -> None:
+    def set(
+        self, value: SupportsFloat = MISSING, *extra: Never, strategy: str = "", currency: str = "", **unknown: Never
+    ) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -111,7 +114,7 @@ class GaugeByStrategyCurrency(Gauge):
         except Exception:
             self.repair("set", value, (strategy, currency), extra, unknown)
 
-    def inc(self, amount: float = 1, *extra: Never, strategy: str = "", currency: str = "", **unknown: Never) -> None:
+    def inc(self, amount: SupportsFloat = 1, *extra: Never, strategy: str = "", currency: str = "", **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -119,7 +122,7 @@ class GaugeByStrategyCurrency(Gauge):
         except Exception:
             self.repair("add", amount, (strategy, currency), extra, unknown)
 
-    def dec(self, amount: float = 1, *extra: Never, strategy: str = "", currency: str = "", **unknown: Never) -> None:
+    def dec(self, amount: SupportsFloat = 1, *extra: Never, strategy: str = "", currency: str = "", **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -131,7 +134,9 @@ class GaugeByStrategyCurrency(Gauge):
 class GaugeByStrategySymbol(Gauge):
     __slots__ = ()
 
-    def set(self, value: float = MISSING, *extra: Never, strategy: str = "", symbol: str = "", **unknown: Never) -> None:
+    def set(
+        self, value: SupportsFloat = MISSING, *extra: Never, strategy: str = "", symbol: str = "", **unknown: Never
+    ) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -139,7 +144,7 @@ class GaugeByStrategySymbol(Gauge):
         except Exception:
             self.repair("set", value, (strategy, symbol), extra, unknown)
 
-    def inc(self, amount: float = 1, *extra: Never, strategy: str = "", symbol: str = "", **unknown: Never) -> None:
+    def inc(self, amount: SupportsFloat = 1, *extra: Never, strategy: str = "", symbol: str = "", **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -147,7 +152,7 @@ class GaugeByStrategySymbol(Gauge):
         except Exception:
             self.repair("add", amount, (strategy, symbol), extra, unknown)
 
-    def dec(self, amount: float = 1, *extra: Never, strategy: str = "", symbol: str = "", **unknown: Never) -> None:
+    def dec(self, amount: SupportsFloat = 1, *extra: Never, strategy: str = "", symbol: str = "", **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -160,7 +165,13 @@ class GaugeByStrategySymbolCurrency(Gauge):
     __slots__ = ()
 
     def set(
-        self, value: float = MISSING, *extra: Never, strategy: str = "", symbol: str = "", currency: str = "", **unknown: Never
+        self,
+        value: SupportsFloat = MISSING,
+        *extra: Never,
+        strategy: str = "",
+        symbol: str = "",
+        currency: str = "",
+        **unknown: Never,
     ) -> None:
         try:
             if extra or unknown:
@@ -170,7 +181,13 @@ class GaugeByStrategySymbolCurrency(Gauge):
             self.repair("set", value, (strategy, symbol, currency), extra, unknown)
 
     def inc(
-        self, amount: float = 1, *extra: Never, strategy: str = "", symbol: str = "", currency: str = "", **unknown: Never
+        self,
+        amount: SupportsFloat = 1,
+        *extra: Never,
+        strategy: str = "",
+        symbol: str = "",
+        currency: str = "",
+        **unknown: Never,
     ) -> None:
         try:
             if extra or unknown:
@@ -180,7 +197,13 @@ class GaugeByStrategySymbolCurrency(Gauge):
             self.repair("add", amount, (strategy, symbol, currency), extra, unknown)
 
     def dec(
-        self, amount: float = 1, *extra: Never, strategy: str = "", symbol: str = "", currency: str = "", **unknown: Never
+        self,
+        amount: SupportsFloat = 1,
+        *extra: Never,
+        strategy: str = "",
+        symbol: str = "",
+        currency: str = "",
+        **unknown: Never,
     ) -> None:
         try:
             if extra or unknown:
@@ -193,7 +216,7 @@ class GaugeByStrategySymbolCurrency(Gauge):
 class GaugeBySwitch(Gauge):
     __slots__ = ()
 
-    def set(self, value: float = MISSING, *extra: Never, switch: str = "", **unknown: Never) -> None:
+    def set(self, value: SupportsFloat = MISSING, *extra: Never, switch: str = "", **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -201,7 +224,7 @@ class GaugeBySwitch(Gauge):
         except Exception:
             self.repair("set", value, (switch,), extra, unknown)
 
-    def inc(self, amount: float = 1, *extra: Never, switch: str = "", **unknown: Never) -> None:
+    def inc(self, amount: SupportsFloat = 1, *extra: Never, switch: str = "", **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -209,7 +232,7 @@ class GaugeBySwitch(Gauge):
         except Exception:
             self.repair("add", amount, (switch,), extra, unknown)
 
-    def dec(self, amount: float = 1, *extra: Never, switch: str = "", **unknown: Never) -> None:
+    def dec(self, amount: SupportsFloat = 1, *extra: Never, switch: str = "", **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -221,16 +244,18 @@ class GaugeBySwitch(Gauge):
 class PlainHistogram(Histogram):
     __slots__ = ()
 
-    def observe(self, value: float = MISSING, *extra: Never, **unknown: Never) -> None:
+    def observe(self, value: SupportsFloat = MISSING, *extra: Never, **unknown: Never) -> None:
         try:
+            if unknown:
+                raise Unexpected
             cell = self.bare_only
-            if value.__class__ is float and -1e999 < value < 1e999 and not unknown and not extra:
+            if value.__class__ is float and -1e999 < value < 1e999:
                 index = bisect_left(cell.bounds, value)
                 cell.sum += value
                 cell.counts[index] += 1
-                return
-            self.repair("observe", value, (), extra, unknown)
-        except AttributeError:  # the first value: there is no cell yet
+            else:
+                cell.observe(value)
+        except Exception:
             self.repair("observe", value, (), extra, unknown)
 
     def time(self, *extra: Never, **unknown: Never) -> Timer:
@@ -240,7 +265,9 @@ class PlainHistogram(Histogram):
 class HistogramByBrokerMethod(Histogram):
     __slots__ = ()
 
-    def observe(self, value: float = MISSING, *extra: Never, broker: str = "", method: str = "", **unknown: Never) -> None:
+    def observe(
+        self, value: SupportsFloat = MISSING, *extra: Never, broker: str = "", method: str = "", **unknown: Never
+    ) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -255,7 +282,7 @@ class HistogramByBrokerMethod(Histogram):
 class HistogramByStrategy(Histogram):
     __slots__ = ()
 
-    def observe(self, value: float = MISSING, *extra: Never, strategy: str = "", **unknown: Never) -> None:
+    def observe(self, value: SupportsFloat = MISSING, *extra: Never, strategy: str = "", **unknown: Never) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -270,7 +297,9 @@ class HistogramByStrategy(Histogram):
 class HistogramByStrategySide(Histogram):
     __slots__ = ()
 
-    def observe(self, value: float = MISSING, *extra: Never, strategy: str = "", side: str = "", **unknown: Never) -> None:
+    def observe(
+        self, value: SupportsFloat = MISSING, *extra: Never, strategy: str = "", side: str = "", **unknown: Never
+    ) -> None:
         try:
             if extra or unknown:
                 raise Unexpected
@@ -297,7 +326,7 @@ class OrdersGroup:
 
     def submitted(
         self,
-        amount: float = 1,
+        amount: SupportsFloat = 1,
         *extra: Never,
         strategy: str = "",
         symbol: str = "",
@@ -315,7 +344,7 @@ class OrdersGroup:
 
     def filled(
         self,
-        amount: float = 1,
+        amount: SupportsFloat = 1,
         *extra: Never,
         strategy: str = "",
         symbol: str = "",
@@ -333,7 +362,7 @@ class OrdersGroup:
 
     def rejected(
         self,
-        amount: float = 1,
+        amount: SupportsFloat = 1,
         *extra: Never,
         strategy: str = "",
         symbol: str = "",
@@ -351,7 +380,7 @@ class OrdersGroup:
 
     def cancelled(
         self,
-        amount: float = 1,
+        amount: SupportsFloat = 1,
         *extra: Never,
         strategy: str = "",
         symbol: str = "",
@@ -379,7 +408,7 @@ class FillsGroup:
         self._commission = registry.declare(recorded_as("fills.commission"), Counter)
 
     def executed(
-        self, amount: float = 1, *extra: Never, strategy: str = "", symbol: str = "", side: str = "", **unknown: Never
+        self, amount: SupportsFloat = 1, *extra: Never, strategy: str = "", symbol: str = "", side: str = "", **unknown: Never
     ) -> None:
         """Executions, partial ones counted one by one."""
         try:
@@ -390,7 +419,7 @@ class FillsGroup:
             self._executed.repair("inc", amount, (strategy, symbol, side), extra, unknown)
 
     def quantity(
-        self, amount: float = 1, *extra: Never, strategy: str = "", symbol: str = "", side: str = "", **unknown: Never
+        self, amount: SupportsFloat = 1, *extra: Never, strategy: str = "", symbol: str = "", side: str = "", **unknown: Never
     ) -> None:
         """Shares, contracts or coins executed."""
         try:
@@ -400,7 +429,9 @@ class FillsGroup:
         except Exception:
             self._quantity.repair("inc", amount, (strategy, symbol, side), extra, unknown)
 
-    def commission(self, amount: float = 1, *extra: Never, strategy: str = "", currency: str = "", **unknown: Never) -> None:
+    def commission(
+        self, amount: SupportsFloat = 1, *extra: Never, strategy: str = "", currency: str = "", **unknown: Never
+    ) -> None:
         """Commission paid, in its own currency; never add two currencies."""
         try:
             if extra or unknown:
@@ -460,7 +491,7 @@ class KillSwitchesGroup:
         """1 while a kill switch holds trading stopped, 0 otherwise."""
         self._trips = registry.declare(recorded_as("kill_switches.trips"), Counter)
 
-    def trips(self, amount: float = 1, *extra: Never, switch: str = "", **unknown: Never) -> None:
+    def trips(self, amount: SupportsFloat = 1, *extra: Never, switch: str = "", **unknown: Never) -> None:
         """Times a kill switch has stopped trading."""
         try:
             if extra or unknown:
@@ -479,7 +510,7 @@ class BrokerGroup:
         self.api_latency = registry.declare(recorded_as("broker.api_latency"), HistogramByBrokerMethod)
         """Time from a request to the broker's answer."""
 
-    def requests(self, amount: float = 1, *extra: Never, broker: str = "", method: str = "", **unknown: Never) -> None:
+    def requests(self, amount: SupportsFloat = 1, *extra: Never, broker: str = "", method: str = "", **unknown: Never) -> None:
         """Requests to the broker, by method; compare with its pacing limits."""
         try:
             if extra or unknown:
@@ -488,7 +519,7 @@ class BrokerGroup:
         except Exception:
             self._requests.repair("inc", amount, (broker, method), extra, unknown)
 
-    def errors(self, amount: float = 1, *extra: Never, broker: str = "", code: str = "", **unknown: Never) -> None:
+    def errors(self, amount: SupportsFloat = 1, *extra: Never, broker: str = "", code: str = "", **unknown: Never) -> None:
         """Errors that the broker answered, by its code."""
         try:
             if extra or unknown:
@@ -502,23 +533,13 @@ class MarketDataGroup:
     """The feed: ticks, their age, gaps."""
 
     def __init__(self, registry: Registry) -> None:
-        self._ticks = registry.declare(recorded_as("market_data.ticks"), Counter)
         self.tick_latency = registry.declare(recorded_as("market_data.tick_latency"), PlainHistogram)
         """Age of a tick on arrival: local time minus the venue's time stamp."""
         self.subscriptions = registry.declare(recorded_as("market_data.subscriptions"), PlainGauge)
         """Market-data lines in use."""
         self._gaps = registry.declare(recorded_as("market_data.gaps"), Counter)
 
-    def ticks(self, amount: float = 1, *extra: Never, symbol: str = "", tick_type: str = "", **unknown: Never) -> None:
-        """Ticks received, by kind of tick."""
-        try:
-            if extra or unknown:
-                raise Unexpected
-            self._ticks.cells[symbol, tick_type].inc(amount)
-        except Exception:
-            self._ticks.repair("inc", amount, (symbol, tick_type), extra, unknown)
-
-    def gaps(self, amount: float = 1, *extra: Never, symbol: str = "", **unknown: Never) -> None:
+    def gaps(self, amount: SupportsFloat = 1, *extra: Never, symbol: str = "", **unknown: Never) -> None:
         """Holes found in the feed: skipped sequence numbers."""
         try:
             if extra or unknown:

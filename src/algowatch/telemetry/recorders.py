@@ -14,7 +14,7 @@ from enum import Enum
 from threading import Lock
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Generic, Never, TypeVar
+from typing import Any, Generic, Never, SupportsFloat, TypeVar
 
 from algowatch.catalog.families import Family
 from algowatch.model.labels import quote
@@ -66,8 +66,8 @@ class Recorder(Generic[C]):
     """One family and its series.
 
     cells: by label values in the family's order; the quick way of the recording methods reads it without a lock.
-    only:  the one cell of a family without labels, unset until the first recording; `bare_only` is the same one,
-           where its type needs no lock.
+    only:  the one cell of a family without labels, unset until the first recording and in strict mode; `bare_only` is
+           the same one, where its type needs no lock.
     """
 
     only: C
@@ -97,7 +97,7 @@ class Recorder(Generic[C]):
                         f"more than {self.max_series} series; is an order id or a time among the label values?",
                     )
                 found = self.cells[values] = self.new_cell(values)
-                if not values:
+                if not values and not self.faults.strict:
                     self.only = found
                     if self._types is BARE:
                         self.bare_only = found
@@ -120,6 +120,11 @@ class Recorder(Generic[C]):
         except Exception as error:
             self.faults.note("bad_value", where, f"{error} (was {shown(value)})" if type(error) is ValueError else shown(error))
 
+    def record(self, method: str, value: object, extra: object, labels: dict[str, Any]) -> None:
+        """The way of a recorder whose methods were not written out for its labels: right, and three times as slow."""
+        values = tuple(labels.pop(name, "") for name in self.family.labels)
+        self.repair(method, value, values, extra, labels)
+
     def remove(self, *extra: Never, **labels: object) -> None:
         """Stop exporting a series, for example of a symbol that is traded no more."""
         try:
@@ -130,7 +135,7 @@ class Recorder(Generic[C]):
             self.faults.note(misuse.reason, self.family.name, str(misuse))
             return
         with self._lock:
-            if self.cells.pop(values, None) is not None and not values:
+            if self.cells.pop(values, None) is not None and hasattr(self, "only"):
                 del self.only
                 if self._types is BARE:
                     del self.bare_only
@@ -167,9 +172,17 @@ class Recorder(Generic[C]):
 
 
 class Counter(Recorder[CounterCell]):
-    """Counts what only grows. `inc(amount=1, *, <labels>)`; calling the counter does the same."""
+    """Counts what only grows."""
 
     __slots__ = ()
+
+    def inc(self, amount: SupportsFloat = 1, *extra: Any, **labels: Any) -> None:
+        """Add an amount that is not negative; labels go by keyword."""
+        self.record("inc", amount, extra, labels)
+
+    def __call__(self, amount: SupportsFloat = 1, *extra: Any, **labels: Any) -> None:
+        """The same as `inc`."""
+        self.record("inc", amount, extra, labels)
 
     def new_cell(self, values: LabelValues) -> CounterCell:
         return self._types.counter(series_prefix(self.family.name, self.family.labels, values))
@@ -180,9 +193,21 @@ class Counter(Recorder[CounterCell]):
 
 
 class Gauge(Recorder[GaugeCell]):
-    """Holds what rises and falls: `set`, `inc`, `dec`, each with the labels as keywords."""
+    """Holds what rises and falls."""
 
     __slots__ = ()
+
+    def set(self, value: SupportsFloat = MISSING, *extra: Any, **labels: Any) -> None:
+        """Store a value; labels go by keyword."""
+        self.record("set", value, extra, labels)
+
+    def inc(self, amount: SupportsFloat = 1, *extra: Any, **labels: Any) -> None:
+        """Add an amount; labels go by keyword."""
+        self.record("add", amount, extra, labels)
+
+    def dec(self, amount: SupportsFloat = 1, *extra: Any, **labels: Any) -> None:
+        """Take an amount away; labels go by keyword."""
+        self.record("subtract", amount, extra, labels)
 
     def new_cell(self, values: LabelValues) -> GaugeCell:
         return self._types.gauge(series_prefix(self.family.name, self.family.labels, values))
@@ -193,9 +218,17 @@ class Gauge(Recorder[GaugeCell]):
 
 
 class Histogram(Recorder[HistogramCell]):
-    """Counts observations per bucket: `observe(value, *, <labels>)`, and `time()` as context manager or decorator."""
+    """Counts observations per bucket."""
 
     __slots__ = ()
+
+    def observe(self, value: SupportsFloat = MISSING, *extra: Any, **labels: Any) -> None:
+        """Count a value; labels go by keyword."""
+        self.record("observe", value, extra, labels)
+
+    def time(self, *extra: Any, **labels: Any) -> Timer:
+        """Observes the seconds that a `with` block, or every call of a decorated function, takes."""
+        return Timer(self.observe, labels)
 
     def new_cell(self, values: LabelValues) -> HistogramCell:
         name, labels, bounds = self.family.name, self.family.labels, self.family.buckets
@@ -249,7 +282,7 @@ class BoundCounter:
         self._recorder = recorder
         self._cell = cell
 
-    def inc(self, amount: float = 1, *extra: Any, **unknown: Any) -> None:
+    def inc(self, amount: SupportsFloat = 1, *extra: Any, **unknown: Any) -> None:
         try:
             if extra or unknown:
                 raise ValueError("a kept series takes no labels")
@@ -267,17 +300,17 @@ class BoundGauge:
         self._recorder = recorder
         self._cell = cell
 
-    def set(self, value: float = MISSING, *extra: Any, **unknown: Any) -> None:
+    def set(self, value: SupportsFloat = MISSING, *extra: Any, **unknown: Any) -> None:
         if value.__class__ is float:
             self._cell.v = value
             if not unknown and not extra:
                 return
         _repair_bound(self._recorder, self._cell, "set", value, extra, unknown)
 
-    def inc(self, amount: float = 1, *extra: Any, **unknown: Any) -> None:
+    def inc(self, amount: SupportsFloat = 1, *extra: Any, **unknown: Any) -> None:
         _repair_bound(self._recorder, self._cell, "add", amount, extra, unknown)
 
-    def dec(self, amount: float = 1, *extra: Any, **unknown: Any) -> None:
+    def dec(self, amount: SupportsFloat = 1, *extra: Any, **unknown: Any) -> None:
         _repair_bound(self._recorder, self._cell, "subtract", amount, extra, unknown)
 
 
@@ -290,7 +323,7 @@ class BoundHistogram:
         self._recorder = recorder
         self._cell = cell
 
-    def observe(self, value: float = MISSING, *extra: Any, **unknown: Any) -> None:
+    def observe(self, value: SupportsFloat = MISSING, *extra: Any, **unknown: Any) -> None:
         try:
             if extra or unknown:
                 raise ValueError("a kept series takes no labels")

@@ -49,7 +49,7 @@ def method_source(name: str, action: str, labels: Sequence[str], owner: str, doc
     argument, default = ("value", "MISSING") if action in ("set", "observe") else ("amount", "1")
     cell = f"{owner}.cells[{', '.join(labels)}{',' if len(labels) == 1 else ''}]" if labels else f"{owner}.only"
     return [
-        f"def {name}({signature(f'{argument}: float = {default}', labels)}) -> None:",
+        f"def {name}({signature(f'{argument}: SupportsFloat = {default}', labels)}) -> None:",
         *([f'    """{doc}"""'] if doc else []),
         "    try:",
         "        if extra or unknown:",
@@ -61,16 +61,20 @@ def method_source(name: str, action: str, labels: Sequence[str], owner: str, doc
 
 
 def plain_set_source() -> list[str]:
-    """`set` without labels is short enough that one call less shows: it writes into the cell itself."""
+    """`set` without labels is short enough that one call less shows: it writes into the cell itself.
+
+    A surplus argument by position is looked for in strict mode only, where `only` is never set and `repair` does it all.
+    """
     return [
-        "def set(self, value: float = MISSING, *extra: Never, **unknown: Never) -> None:",
+        "def set(self, value: SupportsFloat = MISSING, *extra: Never, **unknown: Never) -> None:",
         "    try:",
         "        if value.__class__ is float:",
         "            self.only.v = value",
-        "            if not unknown and not extra:",
-        "                return",
-        '        self.repair("set", value, (), extra, unknown)',
-        "    except AttributeError:  # the first value: there is no cell yet",
+        "        else:",
+        "            self.only.set(value)",
+        "        if unknown:",
+        "            raise Unexpected",
+        "    except Exception:",
         '        self.repair("set", value, (), extra, unknown)',
     ]
 
@@ -78,16 +82,18 @@ def plain_set_source() -> list[str]:
 def plain_observe_source() -> list[str]:
     """`observe` without labels, in one call too. `bare_only` is set where additions need no lock."""
     return [
-        "def observe(self, value: float = MISSING, *extra: Never, **unknown: Never) -> None:",
+        "def observe(self, value: SupportsFloat = MISSING, *extra: Never, **unknown: Never) -> None:",
         "    try:",
+        "        if unknown:",
+        "            raise Unexpected",
         "        cell = self.bare_only",
-        "        if value.__class__ is float and -1e999 < value < 1e999 and not unknown and not extra:",
+        "        if value.__class__ is float and -1e999 < value < 1e999:",
         "            index = bisect_left(cell.bounds, value)",
         "            cell.sum += value",
         "            cell.counts[index] += 1",
-        "            return",
-        '        self.repair("observe", value, (), extra, unknown)',
-        "    except AttributeError:  # the first value: there is no cell yet",
+        "        else:",
+        "            cell.observe(value)",
+        "    except Exception:",
         '        self.repair("observe", value, (), extra, unknown)',
     ]
 

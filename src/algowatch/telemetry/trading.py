@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from threading import Lock
 from time import monotonic
-from typing import Any, Never
+from typing import Any, Never, SupportsFloat
 
 from algowatch.catalog.families import Family, family
 from algowatch.telemetry.faults import Misuse
@@ -114,7 +114,9 @@ class MarketData(MarketDataGroup):
 class Positions(PositionsGroup):
     """What is held."""
 
-    def hold(self, quantity: float = MISSING, *extra: Never, strategy: str = "", symbol: str = "", **unknown: Never) -> None:
+    def hold(
+        self, quantity: SupportsFloat = MISSING, *extra: Never, strategy: str = "", symbol: str = "", **unknown: Never
+    ) -> None:
         """The signed size that is held now; 0 closes the position."""
         self.quantity.repair("set", quantity, (strategy, symbol), extra, unknown)
         try:

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, cast
 
 from algowatch.catalog.families import BASE, PROFILES, Family, FamilyType, families_of, family
-from algowatch.errors import UsageError
+from algowatch.errors import ConfigError, UsageError
 from algowatch.model.labels import is_legacy_label_name, is_legacy_metric_name
 from algowatch.telemetry import delivery, exposition, groups, trading
 from algowatch.telemetry.alerts import AlertOptions, Alerts
@@ -206,7 +206,7 @@ class Watch:
     def _channels(self) -> list[delivery.Channel]:
         try:
             return delivery.configured_channels(self.options.alerts, os.environ)
-        except ValueError as error:
+        except (ValueError, ConfigError) as error:
             self.faults.note("start", f"bot {self.options.name!r}", str(error))
             return []
 
