@@ -62,6 +62,7 @@ class QueryEngine:
         self._select = select
         self._parse = lru_cache(options.parsed_expressions)(parse)
 
+    @np.errstate(all="ignore")
     def instant(self, expr_text: str, at_ms: int) -> QueryResult:
         """The answer at one moment.
 
@@ -76,6 +77,7 @@ class QueryEngine:
         value = Evaluator(query, steps).evaluate(expr)
         return _result(value, steps, query, "vector")
 
+    @np.errstate(all="ignore")
     def range(self, expr_text: str, start_ms: int, end_ms: int, step_ms: int) -> QueryResult:
         """The answer at start, start + step …, up to and including end.
 
