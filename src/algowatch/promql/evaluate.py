@@ -33,6 +33,7 @@ from algowatch.promql.nodes import (
     Unary,
     VectorSelector,
 )
+from algowatch.promql.pieces import in_pieces
 from algowatch.promql.vectors import (
     FloatArray,
     IntArray,
@@ -61,6 +62,7 @@ class Query:
     max_samples: int
     timeout_s: float
     delayed_names: bool
+    span_at_once_ms: int = 86_400_000
     monotonic: Callable[[], float] = time.monotonic
     started_s: float = 0.0
     samples: int = 0
@@ -95,6 +97,26 @@ class Query:
                 raise EvaluationError(f"error parsing regexp: {error}") from error
             self.selected[key] = found
         return found
+
+
+def evaluate(query: Query, expr: Expr, steps_ms: IntArray) -> Value:
+    """The value of an expression at some steps, a limited span of time at once.
+
+    Samples that were read for one span count no longer when the next one is read; what came out of it does.
+    """
+    kept = query.samples
+
+    def piece(steps: IntArray) -> Value:
+        nonlocal kept
+        query.samples = kept
+        query.selected.clear()
+        value = Evaluator(query, steps).evaluate(expr)
+        kept += value.values.size if isinstance(value, Vector) else len(steps)
+        return value
+
+    value = in_pieces(steps_ms, query.span_at_once_ms, piece)
+    query.samples = max(query.samples, kept)
+    return value
 
 
 class Evaluator:
@@ -233,7 +255,7 @@ class Evaluator:
         inner_steps = np.arange(first, int(ends.max()) + 1, step, dtype=np.int64)
         if not len(inner_steps):
             return []
-        value = Evaluator(self.query, inner_steps).evaluate(expr.expr)
+        value = evaluate(self.query, expr.expr, inner_steps)
         vector = single(value.values) if isinstance(value, Scalar) else value
         assert isinstance(vector, Vector)
         vector = vector.occupied()
