@@ -42,6 +42,7 @@ from algowatch.promql.vectors import (
     Vector,
     concatenate,
     drop_names,
+    empty_vector,
     merge_same_labelsets,
     metric_names,
     reject_same_labelsets,
@@ -296,7 +297,7 @@ class Evaluator:
         if isinstance(lhs, Scalar) and isinstance(rhs, Scalar):
             return Scalar(binary.calculate(expr.op, lhs.values, rhs.values))
         if expr.op in binary.TRIM_OPERATORS:
-            return self._trimmed(expr, lhs, rhs)
+            return self._trimmed(expr)
         if isinstance(lhs, Vector) and isinstance(rhs, Vector):
             assert expr.matching is not None
             if expr.op in binary.SET_OPERATORS:
@@ -315,10 +316,10 @@ class Evaluator:
         )
         return self.per_step(result)
 
-    def _trimmed(self, expr: Binary, lhs: Value, rhs: Value) -> Vector:
+    def _trimmed(self, expr: Binary) -> Vector:
         """The trim operators cut histograms; with numbers alone there is nothing to cut, which Prometheus notes."""
         self.query.annotations.incompatible_types("float", expr.op, "float", expr.span)
-        return binary.nothing(len(self.steps_ms))
+        return empty_vector(len(self.steps_ms))
 
     def _aggregate(self, expr: Aggregate) -> Vector:
         vector = self.vector(expr.expr)
