@@ -113,7 +113,7 @@ class AlertmanagerApi:
         return json_response(
             {
                 "cluster": {"status": "disabled"},
-                "config": {"original": ""},
+                "config": {"original": self._notifier.configuration()},
                 "uptime": format_time(self._started_ms),
                 "versionInfo": {
                     "branch": "",

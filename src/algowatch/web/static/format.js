@@ -87,11 +87,12 @@ export function age(seconds) {
 }
 
 /**
- * A rate per second: "3.4/s".
- * @param {MaybeNumber} value
+ * A rate per second as "3.4/s", or per minute where it is slow: "12/min".
+ * @param {MaybeNumber} perSecond
  */
-export function rate(value) {
-  return isNumber(value) ? `${compact(value)}/s` : MISSING;
+export function rate(perSecond) {
+  if (!isNumber(perSecond)) return MISSING;
+  return perSecond !== 0 && Math.abs(perSecond) < 0.5 ? `${compact(perSecond * 60)}/min` : `${compact(perSecond)}/s`;
 }
 
 /** @param {number} seconds since the epoch @param {string} [timeZone] */

@@ -1,4 +1,4 @@
-// Open positions by strategy; unrealised P&L stands beside the strategy, since that is how bots export it.
+// Open positions by strategy, with the unrealised P&L that the bot exports by symbol, or else by strategy only.
 
 import { decimal, money, signClass } from "../format.js";
 import { useLive } from "../store.js";
@@ -17,6 +17,24 @@ function grouped(samples) {
   return groups;
 }
 
+/**
+ * One sum per currency: amounts in different currencies are never added.
+ * @param {Sample[]} samples
+ * @returns {[string, number][]}
+ */
+export function byCurrency(samples) {
+  const sums = new Map();
+  for (const { labels, value } of samples) sums.set(labels.currency ?? "", (sums.get(labels.currency ?? "") ?? 0) + value);
+  return [...sums].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** @param {{amounts: [string, number][], unit?: boolean}} props */
+function Amounts({ amounts, unit = false }) {
+  return amounts.map(
+    ([currency, value]) => html`<span key=${currency} class=${`figure ${signClass(value)}`}>${money(value, unit || amounts.length > 1 ? currency : "")}</span>`,
+  );
+}
+
 /** @param {{open: Sample[], unrealized: Sample[]}} props */
 function Group({ open, unrealized }) {
   const { strategy, instance } = open[0].labels;
@@ -24,13 +42,13 @@ function Group({ open, unrealized }) {
   return html`<tbody>
     <tr class="group">
       <th scope="rowgroup" colspan="2"><span class="group-name">${strategy || "no strategy"}</span> <span class="quiet">${instance}</span></th>
-      <td>${unrealized.map(({ labels, value }) => html`<span key=${labels.currency} class=${`figure ${signClass(value)}`}>${money(value, labels.currency)}</span>`)}</td>
+      <td class="amounts"><${Amounts} amounts=${byCurrency(unrealized)} unit=${true} /></td>
     </tr>
     ${rows.map(
       ({ labels, value }) => html`<tr key=${labels.symbol}>
         <td class="symbol" title=${labels.symbol}>${labels.symbol}</td>
-        <td class="quiet">${value > 0 ? "long" : "short"}</td>
         <td class="figure">${decimal(value, { digits: Number.isInteger(value) ? 0 : 4, sign: true })}</td>
+        <td class="amounts"><${Amounts} amounts=${byCurrency(unrealized.filter((sample) => sample.labels.symbol === labels.symbol))} /></td>
       </tr>`,
     )}
   </tbody>`;
@@ -38,15 +56,15 @@ function Group({ open, unrealized }) {
 
 export function Positions() {
   const quantities = useLive("trading_position_quantity != 0");
-  const unrealized = useLive("sum by (instance, strategy, currency) (trading_unrealized_pnl)");
-  const money = grouped(unrealized.vector);
+  const unrealized = useLive("sum by (instance, strategy, symbol, currency) (trading_unrealized_pnl)");
+  const amounts = grouped(unrealized.vector);
   const groups = [...grouped(quantities.vector)].sort(([a], [b]) => (a < b ? -1 : 1));
   return html`<${Panel} title="Positions" area="positions" aside=${`${quantities.vector.length} open`} error=${quantities.error}>
     ${groups.length === 0
       ? quantities.time !== null && html`<${Nothing}>Flat: no open position.<//>`
       : html`<div class="scroll" tabindex="0" role="region" aria-label="Open positions"><table class="positions-table">
-          <thead><tr><th scope="col">Symbol</th><th scope="col">Side</th><th scope="col">Quantity, unrealised</th></tr></thead>
-          ${groups.map(([key, open]) => html`<${Group} key=${key} open=${open} unrealized=${money.get(key) ?? []} />`)}
+          <thead><tr><th scope="col">Symbol</th><th scope="col">Quantity</th><th scope="col">Unrealised</th></tr></thead>
+          ${groups.map(([key, open]) => html`<${Group} key=${key} open=${open} unrealized=${amounts.get(key) ?? []} />`)}
         </table></div>`}
   <//>`;
 }
