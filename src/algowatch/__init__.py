@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from algowatch.model.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from algowatch import testing as testing
     from algowatch.profiles.start import start as start
     from algowatch.telemetry.watch import Watch as Watch
 
-__version__ = "0.1.0"
 __all__ = ["Watch", "__version__", "start"]
 
 _PLACES = {"start": "algowatch.profiles.start", "Watch": "algowatch.telemetry.watch"}
