@@ -1,6 +1,6 @@
 // Market data: how long each symbol has been silent, against the limit that a rule sets, and how fast it ticks.
 
-import { age, compact, duration, rate } from "../format.js";
+import { age, compact, duration } from "../format.js";
 import { limitsOf } from "../limits.js";
 import { rules, useLive } from "../store.js";
 import { html } from "../ui.js";
@@ -41,7 +41,7 @@ export function MarketData() {
                 <td class="symbol" title=${symbol}>${symbol}</td>
                 <td>${seconds !== undefined && html`<${StaleBar} stale=${seconds} limit=${limit} />`}</td>
                 <td class=${`figure ${limit !== undefined && (seconds ?? 0) > limit ? "bad" : ""}`}>${duration(seconds)}</td>
-                <td class="figure quiet">${rate(rates.get(symbol))}</td>
+                <td class="figure quiet">${compact(rates.get(symbol))}/s</td>
               </tr>`,
             )}
           </tbody>
