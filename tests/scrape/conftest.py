@@ -32,6 +32,11 @@ class Recorder:
             while len(self.rows) < wanted:
                 await asyncio.sleep(0.005)
 
+    async def until_true(self, claim, timeout_s: float = 5) -> None:
+        async with asyncio.timeout(timeout_s):
+            while not claim():
+                await asyncio.sleep(0.005)
+
     async def until_streams(self, wanted: int, timeout_s: float = 5) -> None:
         async with asyncio.timeout(timeout_s):
             while len({stream for stream, _, _ in self.rows}) < wanted:

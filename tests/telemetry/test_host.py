@@ -77,7 +77,7 @@ def test_a_mount_that_hangs_neither_delays_a_scrape_nor_hides_the_others():
     while disks.ratios() != {"/tmp": 0.25} and time.monotonic() < deadline:
         time.sleep(0.01)
     assert disks.ratios() == {"/tmp": 0.25}
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 5
     release.set()
 
 

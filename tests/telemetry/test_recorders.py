@@ -111,6 +111,7 @@ def test_series_past_the_bound_are_counted_and_not_kept(caplog):
         (lambda w: w.pnl.daily.set("x"), "is text; give a number"),
         (lambda w: w.pnl.daily.set(1.0, colour="red"), "unknown label colour; labels: strategy, currency"),
         (lambda w: w.market_data.subscriptions.set(), "no value was given"),
+        (lambda w: w.market_data.subscriptions.set(1.0, "ES"), "labels go by keyword"),
         (lambda w: w.counter("9lives"), "cannot be a metric's name"),
     ],
 )

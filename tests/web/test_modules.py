@@ -82,6 +82,8 @@ def call(address: str) -> Iterator[Call]:
         ("compact", [2], "2"),
         ("compact", [0.256], "0.26"),
         ("rate", [3.4], "3.40/s"),
+        ("rate", [0.2], "12/min"),
+        ("rate", [0], "0/s"),
         ("age", [59.9], "59 s"),
         ("age", [3600 * 2 + 5 * 60], "2 h 05 min"),
         ("age", [3600 * 76], "3 d 4 h"),
@@ -185,6 +187,21 @@ def test_alert_raised_by_a_bot_itself_stands_beside_those_of_the_rules(call: Cal
     ]
     merged = call("store.js", "mergeAlerts", ruled, received)
     assert [(alert["labels"]["alertname"], alert["silenced"]) for alert in merged] == [("A", True), ("Direct", False)]
+
+
+def test_name_of_a_bot_is_matched_literally(call: Call):
+    assert call("panels/lost.js", "exactly", 'a.b"c') == 'a\\\\.b\\"c'
+    assert call("panels/lost.js", "exactly", "(x)|y") == "\\\\(x\\\\)\\\\|y"
+
+
+def test_value_of_a_series_that_ended_is_not_current(call: Call):
+    assert call("format.js", "current", [1, 2, None]) == 2
+    assert call("format.js", "current", [1, 2, None, None, None]) is None
+
+
+def test_unrealised_amounts_are_added_within_a_currency_only(call: Call):
+    samples = [{"labels": {"currency": currency}, "value": value} for currency, value in [("USD", 2), ("EUR", 5), ("USD", -3)]]
+    assert call("panels/positions.js", "byCurrency", samples) == [["EUR", 5], ["USD", -1]]
 
 
 def test_alerts_of_one_name_stand_together_the_worst_first(call: Call):

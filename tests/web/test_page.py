@@ -1,155 +1,157 @@
-"""The page in real Chromium, served with its real headers, over a backend whose values move."""
+"""The page in real Chromium, served by a real engine that watches real bots."""
 
 from __future__ import annotations
 
-import asyncio
+import os
 import re
 import shutil
 import socket
+import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
+import algowatch
 from algowatch.web.static_files import static_mount
 
 pytestmark = [pytest.mark.peer("chromium", "playwright"), pytest.mark.xdist_group("chromium")]
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-BOT = {"instance": "gamma-bot", "job": "bots"}
+SOURCE = Path(algowatch.__file__).parents[1]
 
-# Family → series as (labels, value at a time). The daily P&L is the time itself, so that a test can tell that it moved.
-FAMILIES: dict[str, list[tuple[dict[str, str], Any]]] = {
-    "algowatch_bot_up": [(BOT, 1), ({"instance": "dead-bot", "job": "bots"}, 0)],
-    "algowatch_bot_info": [({**BOT, "profile": "options"}, 1)],
-    "process_start_time_seconds": [(BOT, 1_700_000_000)],
-    "trading_daily_pnl": [({**BOT, "strategy": "gamma", "currency": "USD"}, lambda now: -(now % 10_000))],
-    "trading_drawdown_ratio": [({**BOT, "strategy": "gamma"}, 0.02)],
-    "trading_position_quantity": [({**BOT, "strategy": "gamma", "symbol": HOSTILE}, -1500)],
-    "trading_gross_exposure": [({**BOT, "strategy": "gamma", "currency": "USD"}, 250_000)],
-    "trading_capital": [({**BOT, "currency": "USD"}, 500_000)],
-    "trading_orders_submitted_total": [({}, 3.5)],
-    "broker_connection_status": [({**BOT, "broker": "ibkr"}, 1)],
-    "trading_kill_switch_active": [({**BOT, "switch": "daily_loss"}, 1)],
-    "market_data_stale_seconds": [({**BOT, "symbol": HOSTILE}, 12.5)],
-    "timestamp(up)": [({}, lambda now: now)],
-}
-ALERT = {
-    "labels": {"alertname": "MarketDataStale", "severity": "warning", "symbol": HOSTILE, "instance": "gamma-bot"},
-    "annotations": {"summary": f"{HOSTILE} is silent", "description": HOSTILE},
-    "state": "firing",
-    "activeAt": "2026-11-21T05:00:00Z",
-    "value": "12.5",
-}
-RULE = {"type": "alerting", "name": "Stale", "query": "market_data_stale_seconds > 10", "labels": {"severity": "warning"}}
-
-
-def series_of(expression: str) -> list[tuple[dict[str, str], Any]]:
-    found = [(expression.find(name), name) for name in FAMILIES if name in expression]
-    return FAMILIES[min(found)[1]] if found else []
+BOT = f"""
+import time, algowatch
+watch = algowatch.start("gamma-bot", profile="options", host_metrics=False)
+watch.exposure.capital_total.set(500_000, currency="USD")
+watch.exposure.gross.set(250_000, strategy="gamma", currency="USD")
+watch.pnl.drawdown.set(0.02, strategy="gamma")
+watch.positions.hold(-1500, strategy="gamma", symbol={HOSTILE!r})
+watch.broker.connected(broker="ibkr")
+watch.kill_switches.trip(switch="daily_loss")
+watch.market_data.tick({HOSTILE!r}, "trade")
+watch.alerts.critical({HOSTILE!r}, {HOSTILE!r}, component="risk")
+while True:
+    watch.pnl.daily.set(-(time.time() % 10_000), strategy="gamma", currency="USD")
+    watch.orders.submitted(strategy="gamma", symbol="SPY", side="BUY", order_type="LMT")
+    time.sleep(0.1)
+"""
+DEAD_BOT = """
+import time, algowatch
+watch = algowatch.start("dead-bot", host_metrics=False)
+watch.pnl.daily.set(7.25, strategy="vol", currency="EUR")
+watch.positions.hold(300, strategy="vol", symbol="SAP")
+time.sleep(600)
+"""
 
 
-def value_text(value: Any, now: float) -> str:
-    return str(value(now) if callable(value) else value)
+class Engine:
+    """`algowatch up` and the bots that it finds, each a process of its own."""
 
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self._folder = folder
+        foreign = ("ALGOWATCH_", "SLACK_", "SMTP_", "PAGERDUTY_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        self._environment = {**kept, "ALGOWATCH_STATE_DIR": str(folder / "state"), "PYTHONPATH": str(SOURCE)}
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.start()
 
-def vector(expression: str) -> dict[str, Any]:
-    now = time.time()
-    result = [{"metric": labels, "value": [now, value_text(value, now)]} for labels, value in series_of(expression)]
-    return {"resultType": "vector", "result": result}
+    def run(self, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self._folder / "output.log").open("ab") as output:
+            process = subprocess.Popen([sys.executable, *arguments], env=self._environment, stdout=output, stderr=output)
+        self._processes.append(process)
+        return process
 
+    def start(self) -> None:
+        data = str(self._folder / "data")
+        self._engine = self.run("-m", "algowatch", "up", "--listen", f"127.0.0.1:{self.port}", "--data", data)
+        self.wait(lambda: self._ready())
 
-def matrix(expression: str, start: float, end: float, step: float) -> dict[str, Any]:
-    times = [start + index * step for index in range(int((end - start) / step) + 1)]
-    series = series_of(expression)
-    return {
-        "resultType": "matrix",
-        "result": [{"metric": labels, "values": [[at, value_text(value, at)] for at in times]} for labels, value in series],
-    }
+    def kill(self) -> None:
+        self._engine.kill()
+        self._engine.wait(10)
 
+    def _ready(self) -> bool:
+        assert self._engine.poll() is None, (self._folder / "output.log").read_text()
+        try:
+            return httpx2.get(f"{self.url}-/ready", timeout=1).status_code == 200
+        except httpx2.TransportError:
+            return False
 
-def answer(data: Any) -> JSONResponse:
-    return JSONResponse({"status": "success", "data": data})
+    def query(self, expression: str) -> list[Any]:
+        found = httpx2.get(f"{self.url}api/v1/query", params={"query": expression}, timeout=5).json()
+        return list(found["data"]["result"])
 
+    def wait(self, holds: Callable[[], object], seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, (self._folder / "output.log").read_text()
+            time.sleep(0.05)
 
-async def query(request: Request) -> JSONResponse:
-    return answer(vector(request.query_params["query"]))
-
-
-async def query_range(request: Request) -> JSONResponse:
-    bounds = [float(request.query_params[name]) for name in ("start", "end", "step")]
-    return answer(matrix(request.query_params["query"], *bounds))
-
-
-async def notifications(request: Request) -> JSONResponse:
-    sent = {**ALERT, "id": 1, "status": "firing", "receiver": "desk", "integration": "webhook", "startsAt": ALERT["activeAt"]}
-    return answer(
-        [{**sent, "endsAt": None, "deliveredAt": ALERT["activeAt"], "delaySeconds": 0.42, "attempts": 1, "error": None}]
-    )
-
-
-async def live(request: Request) -> StreamingResponse:
-    expressions = request.query_params.getlist("query")
-
-    async def frames() -> Any:
-        while True:
-            body = JSONResponse({"time": time.time(), "results": [vector(expression) for expression in expressions]}).body
-            yield b"data: " + bytes(body) + b"\n\n"
-            await asyncio.sleep(0.3)
-
-    return StreamingResponse(frames(), media_type="text/event-stream")
-
-
-def routes(*, stream: bool) -> list[Any]:
-    found = [
-        Route("/api/v1/query", query),
-        Route("/api/v1/query_range", query_range),
-        Route("/api/v1/alerts", lambda request: answer({"alerts": [ALERT]})),
-        Route("/api/v1/rules", lambda request: answer({"groups": [{"name": "a", "file": "a", "rules": [RULE]}]})),
-        Route("/api/v2/alerts", lambda request: JSONResponse([])),
-        Route("/api/notifications", notifications),
-    ]
-    return [*found, *([Route("/api/live", live)] if stream else []), static_mount()]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def serving(port: int, *, stream: bool = True) -> Iterator[str]:
-    app = Starlette(routes=routes(stream=stream))
-    options = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off")
-    server = uvicorn.Server(options)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started:
-        assert thread.is_alive(), "the server did not start"
-        assert time.monotonic() < deadline, "the server did not start within 10 s"
-        time.sleep(0.02)
-    try:
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.should_exit = True
-        server.force_exit = True
-        thread.join(10)
+    def close(self) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait(10)
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serving(free_port()) as url:
-        yield url
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine with a bot whose values move and one that was killed; a rule and the bot itself have raised alerts."""
+    running = Engine(tmp_path_factory.mktemp("trading"))
+    try:
+        doomed = running.run("-c", DEAD_BOT)
+        running.run("-c", BOT)
+        running.wait(lambda: running.query('trading_position_quantity{instance="dead-bot"}'))
+        doomed.kill()
+        running.wait(lambda: running.query('algowatch_bot_up{instance="dead-bot"} == 0'))
+        running.wait(lambda: running.query('ALERTS{alertname="KillSwitchActive",alertstate="firing"}'))
+        running.wait(lambda: running.query("rate(trading_orders_submitted_total[30s]) > 0"))
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def address(engine: Engine) -> str:
+    return engine.url
+
+
+@contextmanager
+def without_stream(engine: Engine) -> Iterator[str]:
+    """The engine's query API behind the page, and nothing else: what a plain Prometheus offers."""
+
+    def forward(request: Request) -> Response:
+        answer = client.get(f"{engine.url}{request.url.path[1:]}?{request.url.query}")
+        return Response(answer.content, answer.status_code, media_type="application/json")
+
+    with socket.socket() as listening, httpx2.Client(timeout=5) as client:
+        listening.bind(("127.0.0.1", 0))
+        app = Starlette(routes=[Route("/api/v1/{path:path}", forward), static_mount()])
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        finally:
+            server.should_exit = True
+            thread.join(10)
 
 
 @pytest.fixture(scope="module")
@@ -225,18 +227,45 @@ def test_hostile_label_is_text(tab: Tab):
 
 
 def test_state_of_the_bots_is_told_in_words(tab: Tab):
-    names_and_states = [tab.page.locator(".bot").nth(index).inner_text().split("\n")[:3] for index in (0, 1)]
-    assert names_and_states == [["dead-bot", "State", "down"], ["gamma-bot", "options", "State"]], "a dead bot stands first"
+    def first_lines() -> list[list[str]]:
+        return [tab.page.locator(".bot").nth(index).inner_text().split("\n")[:3] for index in (0, 1)]
+
+    dead_one_first = [["dead-bot", "base", "State"], ["gamma-bot", "options", "State"]]
+    tab.wait(lambda: first_lines() == dead_one_first)
+    assert tab.text(".bot.down .state dd").startswith("down")
+    assert tab.text(".bot.alive .state dd").startswith("alive")
     assert tab.page.locator(".strip .tile").nth(0).inner_text().split("\n")[1] == "1 / 2"
-    assert "daily_loss · gamma-bot" in tab.page.locator(".strip .tile").nth(3).inner_text()
+    tab.wait(lambda: "daily_loss · gamma-bot" in tab.page.locator(".strip .tile").nth(3).inner_text())
+
+
+def test_positions_of_a_dead_bot_stay_as_last_known(tab: Tab):
+    tab.wait(lambda: "down, last known" in tab.text(".panel.positions"))
+    assert re.search(r"SAP\s+\+300", tab.text(".panel.positions"))
+    tab.wait(lambda: "+7.25 EUR" in tab.text(".bot.down"))
+
+
+def test_total_says_which_bot_is_missing_from_it(tab: Tab):
+    tab.wait(lambda: tab.page.locator(".totals .without").count() == 1)
+    assert tab.text(".totals .without") == "without dead-bot, which is down"
+
+
+def test_figures_are_at_most_a_scrape_and_a_second_old(tab: Tab):
+    tab.page.wait_for_selector('.connection[data-state="live"]')
+    lags = []
+    for _ in range(10):
+        shown = float(tab.text(".pnl .stat-value").removesuffix("USD").strip().replace(",", "").replace("−", "-"))
+        lags.append((time.time() + shown) % 10_000)
+        tab.page.wait_for_timeout(200)
+    assert statistics.median(lags) < 2.0, lags
 
 
 def test_limit_comes_from_the_rule_that_watches(tab: Tab):
+    tab.wait(lambda: tab.page.locator(".panel.market .limit-note").count() == 1)
     assert tab.text(".panel.market .limit-note") == "limit 10 s"
 
 
-def test_delivery_record_shows_breach_to_message(tab: Tab):
-    assert "420 ms" in tab.page.locator(".message .delay").first.inner_text().replace("\u202f", " ")
+def test_delivery_record_shows_how_long_the_message_took(tab: Tab):
+    tab.wait(lambda: re.search(r"\d.(µs|ms|s)$", tab.text(".message:not(.dimmed) .delay")) is not None)
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
@@ -268,20 +297,6 @@ def test_time_range_is_kept_and_asked_for(tab: Tab):
     assert tab.page.get_by_role("button", name="1d", exact=True).get_attribute("aria-pressed") == "true"
 
 
-def test_lost_connection_is_shown_and_heals(browser: Any):
-    port = free_port()
-    with serving(port) as url:
-        tab = Tab(browser, url)
-        tab.page.wait_for_selector('.connection[data-state="live"]')
-    with tab:
-        tab.page.wait_for_selector('.connection[data-state="lost"]')
-        assert "last that was known" in tab.page.locator('[role="alert"]').inner_text()
-        assert tab.text(".pnl .stat-value") != "—", "the last figures stay"
-        with serving(port):
-            tab.page.wait_for_selector('.connection[data-state="live"]')
-            assert tab.page.locator('[role="alert"]').count() == 0
-
-
 HIDING = """
 let hidden = false;
 Object.defineProperty(document, "hidden", { get: () => hidden });
@@ -307,16 +322,34 @@ def test_hidden_tab_holds_no_connection_and_resumes(browser: Any, address: str):
         assert [url for url in asked if "query_range" in url], "what was missed is asked for"
 
 
-def test_values_are_polled_where_there_is_no_stream(browser: Any):
-    with serving(free_port(), stream=False) as url, Tab(browser, url) as tab:
+def test_values_are_polled_where_there_is_no_stream(browser: Any, engine: Engine):
+    with without_stream(engine) as url, Tab(browser, url) as tab:
         tab.page.wait_for_selector('.connection[data-state="polling"]')
         first = tab.text(".pnl .stat-value")
         tab.wait(lambda: tab.text(".pnl .stat-value") != first)
 
 
-def test_first_visit_without_bots_shows_what_to_add(browser: Any, address: str, monkeypatch: pytest.MonkeyPatch):
-    for family in list(FAMILIES):
-        monkeypatch.delitem(FAMILIES, family)
-    with Tab(browser, address) as tab:
-        assert 'algowatch.start("my-bot")' in tab.page.locator(".welcome pre").inner_text()
-        assert tab.complaints == []
+def test_first_visit_without_bots_shows_what_to_add(browser: Any, tmp_path: Path):
+    engine = Engine(tmp_path)
+    try:
+        with Tab(browser, engine.url) as tab:
+            assert 'algowatch.start("my-bot")' in tab.page.locator(".welcome pre").inner_text()
+            assert tab.complaints == []
+            engine.run("-c", BOT)
+            tab.page.wait_for_selector(".pnl .stat-value")
+    finally:
+        engine.close()
+
+
+def test_lost_connection_is_shown_and_heals(browser: Any, engine: Engine):
+    with Tab(browser, engine.url) as tab:
+        tab.page.wait_for_selector('.connection[data-state="live"]')
+        engine.kill()
+        tab.page.wait_for_selector('.connection[data-state="lost"]')
+        assert "last that was known" in tab.page.locator('[role="alert"]').inner_text()
+        assert tab.text(".pnl .stat-value") != "—", "the last figures stay"
+        engine.start()
+        tab.page.wait_for_selector('.connection[data-state="live"]')
+        assert tab.page.locator('[role="alert"]').count() == 0
+        last = tab.text(".pnl .stat-value")
+        tab.wait(lambda: tab.text(".pnl .stat-value") != last)

@@ -271,7 +271,6 @@ def _market_data() -> Iterator[Family]:
         "counter",
         "Ticks received, by kind of tick",
         ("symbol", "tick_type"),
-        "market_data.ticks",
     )
     yield Family(
         "market_data_stale_seconds",

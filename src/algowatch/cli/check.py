@@ -9,11 +9,11 @@ import click
 
 from algowatch.cli.backup import check_history_file, is_history
 from algowatch.config import read_document
+from algowatch.engine.configuration import read_config
 from algowatch.errors import ConfigError, Fault
 from algowatch.notify.configuration import load_routing
 from algowatch.promql.parser import parse
 from algowatch.rules.files import load_rule_file
-from algowatch.scrape.configuration import load_config
 
 _RULE_KEYS = {"groups"}
 _ROUTING_KEYS = {"route", "receivers", "inhibit_rules", "time_intervals", "mute_time_intervals", "templates"}
@@ -50,7 +50,7 @@ def check_file(path: Path) -> str:
     if kind == "routing":
         routing = load_routing(path)
         return f"routes to {len(routing.receivers)} receivers, all well"
-    config, _ = load_config(path)
+    config = read_config(path)
     return f"{len(config.scrape_configs)} scrape jobs, {len(config.rule_files)} rule file patterns, all well"
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from algowatch import __version__
 from algowatch.errors import AlgowatchError, ConfigError, ParseError
 from algowatch.model.durations import parse_duration
+from algowatch.model.version import VERSION
 
 
 class DurationType(click.ParamType[int]):
@@ -32,7 +32,7 @@ DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="algowatch")
+@click.version_option(VERSION, prog_name="algowatch")
 def cli() -> None:
     """Watch trading bots: metrics, history, a live page and alerts, on this machine."""
 

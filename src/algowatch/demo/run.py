@@ -33,6 +33,8 @@ def run_demo(listen: Listen, data_dir: Path | None, webhooks: tuple[str, ...], s
     Raises: UsageError, StoreError before anything is served.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # The demo tells of each alert itself.
+    logging.getLogger("algowatch.alerts").setLevel(logging.CRITICAL + 1)
     with _folder(data_dir) as folder:
         # Bots and engine of the demo find each other here, apart from those that the user really runs.
         os.environ["ALGOWATCH_STATE_DIR"] = str(folder / "state")
@@ -115,6 +117,7 @@ class _Teller:
     def __init__(self, announce: Announce) -> None:
         self._announce = announce
         self._breaches: dict[str, float] = {}
+        self._told: set[str] = set()
         self.listening: asyncio.Task[None] | None = None
 
     def say(self, text: str) -> None:
@@ -128,14 +131,19 @@ class _Teller:
         self.say(f"· {text}")
 
     def alert(self, record: Mapping[str, Any]) -> None:
-        """One line for each alert that has reached a receiver; of several receivers the log stands for all."""
-        if record["integration"] != "log" or record["error"]:
+        """One line when an alert has reached a receiver and one when it is over; of several receivers the log stands for all.
+
+        A message names every alert of its group, also those that were told before: each is printed once.
+        """
+        fingerprint, firing = record["fingerprint"], record["status"] == "firing"
+        if record["integration"] != "log" or record["error"] or firing == (fingerprint in self._told):
             return
+        (self._told.add if firing else self._told.discard)(fingerprint)
         labels, annotations = record["labels"], record["annotations"]
         name, severity = labels.get("alertname", "?"), labels.get("severity", "warning")
         summary = annotations.get("summary") or annotations.get("description") or ""
-        if record["status"] == "resolved":
-            self.say(f"resolved     {name}")
+        if not firing:
+            self.say(f"resolved     {name}: {summary}")
             return
         mark = "!" * max(1, severity_rank(severity))
         self.say(f"FIRING {mark:<4}  {name} [{severity}] {summary}{self._delay(name, record)}")

@@ -16,6 +16,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
+from algowatch.engine.configuration import read_config
 from algowatch.engine.options import EngineOptions
 from algowatch.engine.selfmetrics import SelfMetrics
 from algowatch.engine.server import WebServer, bind
@@ -30,7 +31,6 @@ from algowatch.promql.engine import QueryEngine, QueryOptions
 from algowatch.promql.parser import parse
 from algowatch.rules.manager import RuleManager
 from algowatch.rules.options import RuleOptions
-from algowatch.scrape.configuration import load_config
 from algowatch.scrape.loop import ScrapeReport
 from algowatch.scrape.manager import ScrapeManager, ScrapeOptions
 from algowatch.scrape.sections import ScrapeFile
@@ -60,7 +60,7 @@ class Engine:
         self.options = options
         self._clock = clock or SystemClock()
         self._on_delivered = on_delivered
-        self.config = _read_config(options.config_file)
+        self.config = read_config(options.config_file)
         routing = _read_routing(options.alertmanager_file)
         rule_files = _rule_files(options, self.config)
         make_data_dir(options.data_dir)
@@ -194,10 +194,6 @@ class Engine:
         self.live.notified(record)
         if self._on_delivered is not None:
             self._on_delivered(record)
-
-
-def _read_config(path: Path | None) -> ScrapeFile:
-    return ScrapeFile() if path is None else load_config(path)[0]
 
 
 def _read_routing(path: Path | None) -> Routing | None:

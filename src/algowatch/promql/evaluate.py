@@ -33,6 +33,7 @@ from algowatch.promql.nodes import (
     Unary,
     VectorSelector,
 )
+from algowatch.promql.pieces import in_pieces
 from algowatch.promql.vectors import (
     FloatArray,
     IntArray,
@@ -41,6 +42,7 @@ from algowatch.promql.vectors import (
     Vector,
     concatenate,
     drop_names,
+    empty_vector,
     merge_same_labelsets,
     metric_names,
     reject_same_labelsets,
@@ -61,6 +63,7 @@ class Query:
     max_samples: int
     timeout_s: float
     delayed_names: bool
+    span_at_once_ms: int = 86_400_000
     monotonic: Callable[[], float] = time.monotonic
     started_s: float = 0.0
     samples: int = 0
@@ -95,6 +98,26 @@ class Query:
                 raise EvaluationError(f"error parsing regexp: {error}") from error
             self.selected[key] = found
         return found
+
+
+def evaluate(query: Query, expr: Expr, steps_ms: IntArray) -> Value:
+    """The value of an expression at some steps, a limited span of time at once.
+
+    Samples that were read for one span count no longer when the next one is read; what came out of it does.
+    """
+    kept = query.samples
+
+    def piece(steps: IntArray) -> Value:
+        nonlocal kept
+        query.samples = kept
+        query.selected.clear()
+        value = Evaluator(query, steps).evaluate(expr)
+        kept += value.values.size if isinstance(value, Vector) else len(steps)
+        return value
+
+    value = in_pieces(steps_ms, query.span_at_once_ms, piece)
+    query.samples = max(query.samples, kept)
+    return value
 
 
 class Evaluator:
@@ -160,6 +183,7 @@ class Evaluator:
         parts, times = [], []
         ahead = lookback if selector.smoothed else 0
         for matrix in self._read(selector, int(at_ms.min()) - lookback, int(at_ms.max()) + ahead):
+            self.query.count_samples(len(matrix.labels) * len(at_ms))
             if selector.smoothed:
                 values, present, sample_ms = smoothed_latest(without_stale(matrix), at_ms, lookback)
             else:
@@ -167,7 +191,6 @@ class Evaluator:
             parts.append(Vector(matrix.labels, values, present))
             times.append(np.broadcast_to(sample_ms / 1000, values.shape))
         vector = concatenate(parts, len(at_ms))
-        self.query.count_samples(vector.values.size)
         return vector, np.concatenate(times) if times else np.empty(vector.values.shape)
 
     def _read(self, selector: VectorSelector, after_ms: int, until_ms: int) -> list[SeriesMatrix]:
@@ -233,20 +256,21 @@ class Evaluator:
         inner_steps = np.arange(first, int(ends.max()) + 1, step, dtype=np.int64)
         if not len(inner_steps):
             return []
-        value = Evaluator(self.query, inner_steps).evaluate(expr.expr)
+        value = evaluate(self.query, expr.expr, inner_steps)
         vector = single(value.values) if isinstance(value, Scalar) else value
         assert isinstance(vector, Vector)
         vector = vector.occupied()
         if not len(vector):
             return []
-        self.query.count_samples(vector.values.size)
         matrix = SeriesMatrix(vector.labels, inner_steps, vector.values, vector.present)
         return [make_windows(matrix, starts, ends, vector.unnamed)]
 
     def over_windows(self, expr: Expr, function: Callable[[Windows], Vector], *, keep_name: bool = False) -> Vector:
         """A function over a range applied to all series; the metric name goes unless it is to be kept."""
-        parts = [function(windows) for windows in self.windows(expr)]
-        self.query.check_time()
+        parts = []
+        for windows in self.windows(expr):
+            self.query.count_samples(len(windows.labels) * len(self.steps_ms))
+            parts.append(function(replace(windows, check=self.query.check_time)))
         vector = concatenate(parts, len(self.steps_ms)).occupied()
         return vector if keep_name else self.unnamed_ranges(vector)
 
@@ -273,7 +297,7 @@ class Evaluator:
         if isinstance(lhs, Scalar) and isinstance(rhs, Scalar):
             return Scalar(binary.calculate(expr.op, lhs.values, rhs.values))
         if expr.op in binary.TRIM_OPERATORS:
-            return self._trimmed(expr, lhs, rhs)
+            return self._trimmed(expr)
         if isinstance(lhs, Vector) and isinstance(rhs, Vector):
             assert expr.matching is not None
             if expr.op in binary.SET_OPERATORS:
@@ -292,10 +316,10 @@ class Evaluator:
         )
         return self.per_step(result)
 
-    def _trimmed(self, expr: Binary, lhs: Value, rhs: Value) -> Vector:
+    def _trimmed(self, expr: Binary) -> Vector:
         """The trim operators cut histograms; with numbers alone there is nothing to cut, which Prometheus notes."""
         self.query.annotations.incompatible_types("float", expr.op, "float", expr.span)
-        return binary.nothing(len(self.steps_ms))
+        return empty_vector(len(self.steps_ms))
 
     def _aggregate(self, expr: Aggregate) -> Vector:
         vector = self.vector(expr.expr)

@@ -6,7 +6,7 @@ samples are moved together to the left, so that every window is a run of neighbo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,7 +27,7 @@ class Windows:
     values: float64 [series, samples]; times_ms: int64 [series or 1, samples]. Behind a series' last sample stands NaN.
     lo, hi: int64 [series or 1, steps]: the window of a step is the columns lo ≤ column < hi.
     starts_ms, ends_ms: int64 [steps]: the window's span, start exclusive and end inclusive.
-    unnamed: bool [series] or None, as in a Vector.
+    unnamed: bool [series] or None, as in a Vector. check: called between pieces of work; raises once the query is to end.
     """
 
     labels: Sequence[Labels]
@@ -38,6 +38,7 @@ class Windows:
     starts_ms: IntArray
     ends_ms: IntArray
     unnamed: BoolArray | None = None
+    check: Callable[[], None] = lambda: None
 
     @property
     def counts(self) -> IntArray:
@@ -63,6 +64,7 @@ class Windows:
             yield self
             return
         for start in range(0, rows, size):
+            self.check()
             yield self.take_rows(slice(start, start + size))
 
     def take_rows(self, rows: slice) -> Windows:
@@ -79,6 +81,7 @@ class Windows:
             self.starts_ms,
             self.ends_ms,
             unnamed,
+            self.check,
         )
 
     def cubes(self) -> Iterator[Cube]:
@@ -91,6 +94,7 @@ class Windows:
             rows, steps = chunk.shape
             size = max(1, _CUBE_ELEMENTS // (rows * longest))
             for step in range(0, steps, size):
+                self.check()
                 yield chunk._cube(slice(start, start + rows), slice(step, step + size))
             start += rows
 

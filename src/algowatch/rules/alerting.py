@@ -20,6 +20,7 @@ from algowatch.model.protocols import InstantQuery
 from algowatch.rules.annotate import Annotator, without_name
 from algowatch.rules.options import RuleOptions
 from algowatch.rules.specs import AlertingSpec
+from algowatch.rules.vector import samples_of
 
 State = Literal["inactive", "pending", "firing"]
 Samples = list[tuple[Labels, float]]
@@ -82,7 +83,7 @@ class AlertingRule:
         Raises: QueryError; EvaluationError where two series become one alert or there are more than `limit`.
         """
         result = self._query(self.spec.expr, at_ms - query_offset_ms)
-        found = self._alerts(result.samples(), at_ms)
+        found = self._alerts(samples_of(result), at_ms)
         for labels, alert in found.items():
             known = self._active.get(labels)
             if known is not None and known.state != "inactive":

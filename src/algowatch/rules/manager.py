@@ -177,5 +177,6 @@ class RuleManager:
         if group.interval_ms is None:
             return _Entry(group, None)
         schedule = IntervalSchedule(group.interval_ms, slot_offset_ms(f"{spec.file};{spec.name}", group.interval_ms))
-        schedule.start(self._clock.now_ms())
+        now_ms, last_ms = self._clock.now_ms(), group.last_evaluation_ms
+        schedule.start(last_ms + 1 if now_ms <= last_ms < now_ms + group.interval_ms else now_ms)
         return _Entry(group, schedule)

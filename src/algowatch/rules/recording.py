@@ -6,6 +6,7 @@ from algowatch.errors import EvaluationError
 from algowatch.model.labels import METRIC_NAME, Labels
 from algowatch.model.protocols import InstantQuery
 from algowatch.rules.specs import RecordingSpec
+from algowatch.rules.vector import samples_of
 
 
 class RecordingRule:
@@ -22,7 +23,7 @@ class RecordingRule:
         """
         result = self._query(self.spec.expr, at_ms - query_offset_ms)
         renamed = {METRIC_NAME: self.spec.record, **self.spec.labels.as_dict()}
-        samples = [(labels.with_labels(renamed), value) for labels, value in result.samples()]
+        samples = [(labels.with_labels(renamed), value) for labels, value in samples_of(result)]
         if len({labels for labels, _ in samples}) != len(samples):
             raise EvaluationError("vector contains metrics with the same labelset after applying rule labels")
         if limit > 0 and len(samples) > limit:

@@ -52,7 +52,7 @@ class IntervalSchedule:
 class LandingSchedule:
     """Runs when samples have landed: at once, but not sooner than the gap after the run before, and at least each idle gap.
 
-    The gap grows with the cost of a run, so that slow rules never take more than a third of the time.
+    The gap grows with the cost of a run, so that rules never take more than a fifth of the time.
     """
 
     options: RuleOptions
@@ -64,7 +64,7 @@ class LandingSchedule:
         """The moment of the next run as far as is known now; it is over if a run is due."""
         if self.last_ms is None or now_ms < self.last_ms:
             return now_ms
-        gap_ms = max(self.options.landing_gap_ms, 2 * self.cost_ms)
+        gap_ms = max(self.options.landing_gap_ms, 4 * self.cost_ms)
         return self.last_ms + (gap_ms if self.landed else max(gap_ms, self.options.idle_gap_ms))
 
     def take(self, now_ms: int) -> bool:

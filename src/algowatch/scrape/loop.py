@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 import httpx2
@@ -22,6 +23,7 @@ from algowatch.scrape.ingest import IngestOptions, LimitError
 from algowatch.scrape.row import Floats, Row, RowBuilder
 from algowatch.scrape.schedule import aligned_timestamp_ms, first_delay_ms, next_slot_ms, offset_ms
 from algowatch.scrape.target import Process, Target
+from algowatch.telemetry.registration import read_bot
 
 _log = logging.getLogger(__name__)
 
@@ -33,10 +35,26 @@ Health = Literal["unknown", "up", "down"]
 DatedSample = tuple[Labels, int, float]
 
 
+def has_ended(target: Target) -> bool:
+    """Whether a bot took its file back, or has come back as another process, so that its silence is no breakdown.
+
+    The next look at the bots' folder ends or moves the loop.
+    """
+    path = target.discovered.get("__meta_filepath")
+    if not target.is_bot or not path:
+        return False
+    try:
+        return target.process is not None and read_bot(Path(path)).pid != target.process.pid
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+
+
 class AppendSamples(Protocol):
     """Writes samples that bring their own timestamps."""
 
-    def __call__(self, stream: str, samples: Sequence[DatedSample]) -> None: ...
+    def __call__(self, stream: str, samples: Sequence[DatedSample]) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +212,8 @@ class TargetLoop:
         except (ExpositionError, LimitError) as error:
             problem = str(error)
         duration_s = clock.monotonic() - started_s
+        if row is None and has_ended(self.target):
+            return
         if row is None:
             self._failures += 1
             row = self._rows.failed(duration_s, samples, self._bot_up(refused))

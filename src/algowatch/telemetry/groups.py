@@ -23,7 +23,7 @@ class PlainGauge(Gauge):
                 self.only.v = value
             else:
                 self.only.set(value)
-            if unknown or extra:
+            if unknown:
                 raise Unexpected
         except Exception:
             self.repair("set", value, (), extra, unknown)
@@ -246,7 +246,7 @@ class PlainHistogram(Histogram):
 
     def observe(self, value: SupportsFloat = MISSING, *extra: Never, **unknown: Never) -> None:
         try:
-            if unknown or extra:
+            if unknown:
                 raise Unexpected
             cell = self.bare_only
             if value.__class__ is float and -1e999 < value < 1e999:
@@ -533,21 +533,11 @@ class MarketDataGroup:
     """The feed: ticks, their age, gaps."""
 
     def __init__(self, registry: Registry) -> None:
-        self._ticks = registry.declare(recorded_as("market_data.ticks"), Counter)
         self.tick_latency = registry.declare(recorded_as("market_data.tick_latency"), PlainHistogram)
         """Age of a tick on arrival: local time minus the venue's time stamp."""
         self.subscriptions = registry.declare(recorded_as("market_data.subscriptions"), PlainGauge)
         """Market-data lines in use."""
         self._gaps = registry.declare(recorded_as("market_data.gaps"), Counter)
-
-    def ticks(self, amount: SupportsFloat = 1, *extra: Never, symbol: str = "", tick_type: str = "", **unknown: Never) -> None:
-        """Ticks received, by kind of tick."""
-        try:
-            if extra or unknown:
-                raise Unexpected
-            self._ticks.cells[symbol, tick_type].inc(amount)
-        except Exception:
-            self._ticks.repair("inc", amount, (symbol, tick_type), extra, unknown)
 
     def gaps(self, amount: SupportsFloat = 1, *extra: Never, symbol: str = "", **unknown: Never) -> None:
         """Holes found in the feed: skipped sequence numbers."""

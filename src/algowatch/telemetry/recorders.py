@@ -66,8 +66,8 @@ class Recorder(Generic[C]):
     """One family and its series.
 
     cells: by label values in the family's order; the quick way of the recording methods reads it without a lock.
-    only:  the one cell of a family without labels, unset until the first recording; `bare_only` is the same one,
-           where its type needs no lock.
+    only:  the one cell of a family without labels, unset until the first recording and in strict mode; `bare_only` is
+           the same one, where its type needs no lock.
     """
 
     only: C
@@ -97,7 +97,7 @@ class Recorder(Generic[C]):
                         f"more than {self.max_series} series; is an order id or a time among the label values?",
                     )
                 found = self.cells[values] = self.new_cell(values)
-                if not values:
+                if not values and not self.faults.strict:
                     self.only = found
                     if self._types is BARE:
                         self.bare_only = found
@@ -135,7 +135,7 @@ class Recorder(Generic[C]):
             self.faults.note(misuse.reason, self.family.name, str(misuse))
             return
         with self._lock:
-            if self.cells.pop(values, None) is not None and not values:
+            if self.cells.pop(values, None) is not None and hasattr(self, "only"):
                 del self.only
                 if self._types is BARE:
                     del self.bare_only

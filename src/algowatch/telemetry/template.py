@@ -61,7 +61,10 @@ def method_source(name: str, action: str, labels: Sequence[str], owner: str, doc
 
 
 def plain_set_source() -> list[str]:
-    """`set` without labels is short enough that one call less shows: it writes into the cell itself."""
+    """`set` without labels is short enough that one call less shows: it writes into the cell itself.
+
+    A surplus argument by position is looked for in strict mode only, where `only` is never set and `repair` does it all.
+    """
     return [
         "def set(self, value: SupportsFloat = MISSING, *extra: Never, **unknown: Never) -> None:",
         "    try:",
@@ -69,7 +72,7 @@ def plain_set_source() -> list[str]:
         "            self.only.v = value",
         "        else:",
         "            self.only.set(value)",
-        "        if unknown or extra:",
+        "        if unknown:",
         "            raise Unexpected",
         "    except Exception:",
         '        self.repair("set", value, (), extra, unknown)',
@@ -81,7 +84,7 @@ def plain_observe_source() -> list[str]:
     return [
         "def observe(self, value: SupportsFloat = MISSING, *extra: Never, **unknown: Never) -> None:",
         "    try:",
-        "        if unknown or extra:",
+        "        if unknown:",
         "            raise Unexpected",
         "        cell = self.bare_only",
         "        if value.__class__ is float and -1e999 < value < 1e999:",

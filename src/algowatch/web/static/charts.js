@@ -91,11 +91,11 @@ function drawnSeries(spec) {
 /** @param {ChartSeries} series @returns {uPlot.Series} */
 function toSeries({ label, color, kind = "line", dashed }) {
   const stroke = token(color);
-  if (kind === "bars") return { label, fill: stroke, stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars?.({ size: [0.8, 24], gap: 0 }) };
+  if (kind === "bars") return { label, fill: stroke, stroke, width: 0, points: { show: false }, paths: uPlot.paths.bars?.({ size: [1, 28], gap: 1 }) };
   return {
     label,
     stroke,
-    width: 1.5,
+    width: dashed ? 1 : 1.5,
     fill: kind === "area" ? faded(stroke, 0.12) : undefined,
     dash: dashed ? [4, 3] : undefined,
     points: { show: false },

@@ -87,11 +87,12 @@ export function age(seconds) {
 }
 
 /**
- * A rate per second: "3.4/s".
- * @param {MaybeNumber} value
+ * A rate per second as "3.4/s", or per minute where it is slow: "12/min".
+ * @param {MaybeNumber} perSecond
  */
-export function rate(value) {
-  return isNumber(value) ? `${compact(value)}/s` : MISSING;
+export function rate(perSecond) {
+  if (!isNumber(perSecond)) return MISSING;
+  return perSecond !== 0 && Math.abs(perSecond) < 0.5 ? `${compact(perSecond * 60)}/min` : `${compact(perSecond)}/s`;
 }
 
 /** @param {number} seconds since the epoch @param {string} [timeZone] */
@@ -124,11 +125,13 @@ export function signClass(value) {
  */
 export const ratioSignClass = (ratio) => signClass(isNumber(ratio) ? ratio * 100 : ratio);
 
+const CURRENT_COLUMNS = 3;
+
 /**
- * The newest value that is there.
+ * The value that holds now: the newest of the last columns. A series that ended earlier has none.
  * @param {(number | null)[]} values
  */
-export function newest(values) {
-  for (let index = values.length - 1; index >= 0; index -= 1) if (values[index] !== null) return values[index];
+export function current(values) {
+  for (const value of values.slice(-CURRENT_COLUMNS).reverse()) if (value !== null) return value;
   return null;
 }

@@ -20,16 +20,17 @@ export function Broker() {
   const reconnects = useLive("sum by (instance, broker) (increase(broker_reconnections_total[$__range]))");
   const errors = useLive("sum by (instance, broker) (increase(broker_api_errors_total[$__range]))");
   const links = (range?.series ?? []).slice().sort((a, b) => Number(gone(a)) - Number(gone(b)) || (String(a.labels.instance) < String(b.labels.instance) ? -1 : 1));
+  const several = new Set(links.map(({ labels }) => labels.instance)).size > 1;
   return html`<${Panel} title="Broker link" area="broker" aside=${`last ${timeRange.label}`} error=${error}>
     ${range && links.length === 0
-      ? html`<${Nothing}>No broker link is exported yet.<//>`
+      ? html`<${Nothing}>No bot exports a broker link in this range.<//>`
       : html`<div class="scroll links-scroll" tabindex="0" role="region" aria-label="Broker links"><table class="links">
           <thead><tr><th scope="col">Link</th><th scope="col" class="wide"><span class="sr-only">State</span></th><th scope="col">Reconnects</th><th scope="col">API errors</th></tr></thead>
           <tbody>
             ${links.map(({ labels, values }) => {
               const counted = (/** @type {import("../api.js").Vector} */ vector) => vector.find((sample) => sameLink(sample.labels, labels))?.value;
               return html`<tr key=${`${labels.instance}/${labels.broker}`}>
-                <td class="link-name" title=${`${labels.broker} · ${labels.instance}`}>${labels.broker || "link"} <span class="quiet">${labels.instance}</span></td>
+                <td class="link-name" title=${`${labels.broker} · ${labels.instance}`}>${labels.broker || "link"} ${several && html`<span class="quiet">${labels.instance}</span>`}</td>
                 <td><${StateBand} values=${values} label=${`${labels.broker} of ${labels.instance}`} /></td>
                 <${Count} value=${counted(reconnects.vector)} /><${Count} value=${counted(errors.vector)} />
               </tr>`;

@@ -2,12 +2,13 @@
 // well and how fast they filled.
 
 import { Chart } from "../charts.js";
-import { compact, duration, percent, rate } from "../format.js";
+import { MISSING, compact, duration, isNumber, percent } from "../format.js";
 import { useHistory, useLive } from "../store.js";
 import { html } from "../ui.js";
 import { Legend, Nothing, Panel } from "./panel.js";
 
-const BARS = 60;
+const BARS = 48;
+const SLOW = 0.5;
 const WINDOW = "[$__rate_interval]";
 
 /** @param {string} outcome */
@@ -31,7 +32,7 @@ function Figure({ name, value }) {
 }
 
 function Quality() {
-  const ratio = first("sum(rate(trading_orders_filled_total[5m])) / sum(rate(trading_orders_submitted_total[5m]))");
+  const ratio = first("clamp_max(sum(rate(trading_orders_filled_total[5m])) / sum(rate(trading_orders_submitted_total[5m])), 1)");
   return html`<dl class="figures" title="over the last 5 minutes">
     <${Figure} name="Fill ratio" value=${percent(ratio, { digits: 1 })} />
     <${Figure} name="Fill time, median" value=${duration(first(fillTime(0.5)))} />
@@ -45,10 +46,12 @@ export function OrderFlow() {
   const range = submitted.range;
   const columns = outcomes.map(({ name, color, history }) => ({ label: name, color, kind: /** @type {const} */ ("bars"), values: history.range?.series[0]?.values ?? [] }));
   const line = { label: "submitted", color: "text", kind: /** @type {const} */ ("line"), values: range?.series[0]?.values ?? [] };
-  const series = [...columns, line].map((column) => ({ ...column, values: fitted(column.values, range?.times.length ?? 0) }));
-  const items = series.map(({ label, color, values }) => ({ color, label, value: rate(values[values.length - 1]) }));
+  const fastest = Math.max(0, ...line.values.map(Number), ...columns.flatMap(({ values }) => values.map(Number)));
+  const [factor, unit] = fastest < SLOW ? [60, "min"] : [1, "s"];
+  const series = [...columns, line].map((column) => ({ ...column, values: scaled(fitted(column.values, range?.times.length ?? 0), factor) }));
+  const items = series.map(({ label, color, values }) => ({ color, label, value: perUnit(values[values.length - 1], unit) }));
   const nothing = range !== null && range.series.length === 0;
-  return html`<${Panel} title="Order flow" area="orders" aside="per second" error=${submitted.error}>
+  return html`<${Panel} title="Order flow" area="orders" aside=${unit === "s" ? "per second" : "per minute"} error=${submitted.error}>
     ${nothing
       ? html`<${Nothing}>No order was submitted in this range.<//>`
       : html`<${Quality} />
@@ -56,6 +59,12 @@ export function OrderFlow() {
           <${Legend} items=${items} />`}
   <//>`;
 }
+
+/** @param {(number | null)[]} values @param {number} factor */
+const scaled = (values, factor) => values.map((value) => (value === null ? null : value * factor));
+
+/** @param {number | null | undefined} value @param {string} unit */
+const perUnit = (value, unit) => (isNumber(value) ? `${compact(value)}/${unit}` : MISSING);
 
 /**
  * Histories land one after the other; a column that is a step behind is aligned at its end.
