@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 
 from algowatch.engine.configuration import read_config
 from algowatch.engine.options import EngineOptions
+from algowatch.engine.remote_write import RemoteWrites
 from algowatch.engine.selfmetrics import SelfMetrics
 from algowatch.engine.server import WebServer, bind
 from algowatch.errors import StoreError, UsageError
@@ -102,7 +103,9 @@ class Engine:
             self._landed,
             self._append_dated,
         )
-        self.metrics = SelfMetrics(self.store, self.notifier, lambda: self.live.streams)
+        shared = self.config.global_
+        self.remote_writes = RemoteWrites(self.config.remote_write, shared.external_labels, self.store, clock)
+        self.metrics = SelfMetrics(self.store, self.notifier, self.remote_writes.senders, lambda: self.live.streams)
         site = Site(
             queries=self.queries,
             reader=self.store,
@@ -139,6 +142,7 @@ class Engine:
         await self.rules.start()
         self._tasks.append(asyncio.create_task(self._server.serve([self._socket]), name="web"))
         await self.scrapes.start(self.config)
+        self.remote_writes.start()
         self._tasks.append(asyncio.create_task(self._maintain(), name="maintain"))
         self._register()
 
@@ -155,6 +159,7 @@ class Engine:
         self._server.should_exit = True
         await self.scrapes.stop()
         await self.rules.stop()
+        await self.remote_writes.stop()
         for task in self._tasks[1:]:
             task.cancel()
         await asyncio.wait(self._tasks, timeout=3)
