@@ -29,6 +29,7 @@ async def _serve(options: EngineOptions, announce: Announce) -> None:
     await engine.start()
     try:
         announce(f"algowatch is at {engine.url} (history in {options.data_dir})")
+        announce(f"Alerts go to: {', '.join(engine.integrations())}. Ctrl-C ends it.")
         await engine.wait(ended)
     finally:
         await engine.stop()
