@@ -84,6 +84,11 @@ class Engine:
     def url(self) -> str:
         return self.listen.url
 
+    def integrations(self) -> list[str]:
+        """The kinds of services that alerts go to, each once, such as `log` and `webhook`."""
+        channels = [channel for receiver in self.notifier.routing.receivers.values() for channel in receiver]
+        return list(dict.fromkeys(channel.integration for channel in channels))
+
     def _build(self, routing: Routing | None, rule_files: Sequence[str]) -> None:
         options, clock = self.options, self._clock
         self.queries = QueryEngine(self.store.select, QueryOptions(), parse)
