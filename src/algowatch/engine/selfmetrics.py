@@ -13,6 +13,7 @@ from algowatch.notify.notifier import Notifier
 from algowatch.store.store import Store
 from algowatch.telemetry import exposition
 from algowatch.telemetry.registry import Registry, Samples
+from algowatch.web.lifecycle import ReloadState
 
 if TYPE_CHECKING:
     from algowatch.scrape.loop import ScrapeReport
@@ -21,10 +22,17 @@ if TYPE_CHECKING:
 class SelfMetrics:
     """Counts scrapes as they land; everything else is asked of the part that knows it."""
 
-    def __init__(self, store: Store, notifier: Notifier, live_streams: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        notifier: Notifier,
+        live_streams: Callable[[], int],
+        reload_state: Callable[[], ReloadState],
+    ) -> None:
         self._store = store
         self._notifier = notifier
         self._live_streams = live_streams
+        self._reload_state = reload_state
         self._scrapes: Counter[tuple[str, str]] = Counter()
         self._samples: Counter[tuple[str]] = Counter()
         self._registry = Registry()
@@ -50,6 +58,9 @@ class SelfMetrics:
         yield families.STORE_WAL_BYTES, [((), float(stats.wal_bytes))]
         yield families.STORE_DAMAGED, [((), float(stats.damaged_chunks))]
         yield from self._notifications()
+        state = self._reload_state()
+        yield families.RELOAD_SUCCESSFUL, [((), float(state.success))]
+        yield families.RELOADED_AT, [((), state.taken_at_ms / 1000)]
         yield families.LIVE_STREAMS, [((), float(self._live_streams()))]
 
     def _notifications(self) -> Iterator[tuple[Family, Samples]]:
