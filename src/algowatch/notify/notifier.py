@@ -153,9 +153,11 @@ class Notifier:
         """Alerts that have not ended, sorted by fingerprint, with what keeps them quiet."""
         return alert_statuses(self._pipeline, matchers, self._clock.now_ms())
 
-    def groups(self, matchers: Sequence[Matcher] = ()) -> list[GroupStatus]:
-        """Groups with the alerts in them, sorted by labels and receiver."""
-        return group_statuses(self._pipeline, matchers, self._clock.now_ms())
+    def groups(
+        self, matchers: Sequence[Matcher] = (), wanted: Callable[[AlertStatus], bool] = lambda _status: True
+    ) -> list[GroupStatus]:
+        """Groups with the alerts in them that are wanted, sorted by labels and receiver."""
+        return group_statuses(self._pipeline, matchers, self._clock.now_ms(), wanted)
 
     def receivers(self) -> list[str]:
         return list(self._pipeline.routing.receivers)
