@@ -16,6 +16,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
+from algowatch.engine.alertmanagers import Alertmanagers
 from algowatch.engine.configuration import read_config
 from algowatch.engine.options import EngineOptions
 from algowatch.engine.remote_write import RemoteWrites
@@ -94,11 +95,8 @@ class Engine:
         self.queries = QueryEngine(self.store.select, QueryOptions(), parse)
         self.workers = Workers()
         self.live = LiveHub(self.queries.instant, self.workers, clock)
-        self.notifier = Notifier(
-            NotifyOptions(options.data_dir, routing=routing, webhook_urls=options.webhook_urls, external_url=self.url),
-            clock,
-            self._delivered,
-        )
+        self.alertmanagers = Alertmanagers(self.config.alerting, self.config.global_.external_labels)
+        self.notifier = Notifier(self._notify_options(routing), clock, self._delivered, forward=self.alertmanagers.put)
         self.rules = RuleManager(self._rule_options(), self.queries.instant, self.store.append, self._deliver, clock)
         self.rules.reload(rule_files)
         self.scrapes = ScrapeManager(
@@ -127,6 +125,14 @@ class Engine:
         self.app: Starlette = create_app(site)
         self._server = WebServer(self.app, self.live.stop)
 
+    def _notify_options(self, routing: Routing | None) -> NotifyOptions:
+        """With an Alertmanager of their own, people are told by it: the environment's receivers stay out, named ones do not."""
+        options = self.options
+        environ = {} if self.config.alerting.alertmanagers else dict(os.environ)
+        return NotifyOptions(
+            options.data_dir, routing=routing, webhook_urls=options.webhook_urls, environ=environ, external_url=self.url
+        )
+
     def _rule_options(self) -> RuleOptions:
         asked = self.config.global_
         return RuleOptions(
@@ -143,6 +149,7 @@ class Engine:
         Raises: StoreError where the outbox cannot be opened.
         """
         self._loop = asyncio.get_running_loop()
+        self.alertmanagers.start()
         await self.notifier.start()
         await self.rules.start()
         self._tasks.append(asyncio.create_task(self._server.serve([self._socket]), name="web"))
@@ -169,6 +176,7 @@ class Engine:
             task.cancel()
         await asyncio.wait(self._tasks, timeout=3)
         await self.notifier.stop()
+        await self.alertmanagers.stop()
         self.workers.stop()
         self.store.close()
 
