@@ -15,6 +15,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
+from algowatch.engine.alertmanagers import Alertmanagers
 from algowatch.engine.options import EngineOptions
 from algowatch.engine.reload import Configuration, Reloader, read_configuration
 from algowatch.engine.remote_write import RemoteWrites
@@ -88,7 +89,13 @@ class Engine:
         self.queries = QueryEngine(self.store.select, QueryOptions(), parse)
         self.workers = Workers()
         self.live = LiveHub(self.queries.instant, self.workers, clock)
-        self.notifier = Notifier(self._notify_options(configuration), clock, self._delivered)
+        self.alertmanagers = self._alertmanagers(configuration)
+        self.notifier = Notifier(
+            self._notify_options(configuration),
+            clock,
+            self._delivered,
+            forward=lambda alerts: self.alertmanagers.put(alerts),
+        )
         rule_options = self._rule_options(configuration)
         self.rules = RuleManager(rule_options, self.queries.instant, self.store.append, self._deliver, clock)
         self.rules.replace(configuration.rule_groups)
@@ -126,10 +133,19 @@ class Engine:
         self.app: Starlette = create_app(site)
         self._server = WebServer(self.app, self.live.stop)
 
+    def _alertmanagers(self, configuration: Configuration) -> Alertmanagers:
+        scraping = configuration.scraping
+        return Alertmanagers(scraping.alerting, scraping.global_.external_labels)
+
     def _notify_options(self, configuration: Configuration) -> NotifyOptions:
+        """With an Alertmanager of their own, people are told by it: the environment's receivers stay out, named ones do not."""
         options = self.options
         return NotifyOptions(
-            options.data_dir, routing=configuration.routing, webhook_urls=options.webhook_urls, external_url=self.url
+            options.data_dir,
+            routing=configuration.routing,
+            webhook_urls=options.webhook_urls,
+            environ={} if configuration.scraping.alerting.alertmanagers else dict(os.environ),
+            external_url=self.url,
         )
 
     def _rule_options(self, configuration: Configuration) -> RuleOptions:
@@ -148,6 +164,7 @@ class Engine:
         Raises: StoreError where the outbox cannot be opened.
         """
         self._loop = asyncio.get_running_loop()
+        self.alertmanagers.start()
         await self.notifier.start()
         await self.rules.start()
         self._tasks.append(asyncio.create_task(self._server.serve([self._socket]), name="web"))
@@ -164,6 +181,10 @@ class Engine:
         await self.scrapes.reload(configuration.scraping)
         self.rules.replace(configuration.rule_groups, self._rule_options(configuration))
         await self.notifier.reload(self._notify_options(configuration))
+        if configuration.scraping.alerting != self.configuration.scraping.alerting:
+            await self.alertmanagers.stop()
+            self.alertmanagers = self._alertmanagers(configuration)
+            self.alertmanagers.start()
         if _sent_on(configuration) != _sent_on(self.configuration):
             await self.remote_writes.stop()
             self.remote_writes = self._remote_writes(configuration)
@@ -192,6 +213,7 @@ class Engine:
             task.cancel()
         await asyncio.wait(self._tasks, timeout=3)
         await self.notifier.stop()
+        await self.alertmanagers.stop()
         self.workers.stop()
         self.store.close()
 
