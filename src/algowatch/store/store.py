@@ -21,6 +21,7 @@ from algowatch.model.protocols import Layout, SeriesMatrix
 from algowatch.store.blocks import ChunkReader
 from algowatch.store.database import Database
 from algowatch.store.head import HeadView, view
+from algowatch.store.index import Cardinality
 from algowatch.store.keeper import Keeper
 from algowatch.store.lock import DirectoryLock
 from algowatch.store.options import StoreOptions
@@ -193,6 +194,10 @@ class Store:
             damaged_chunks=self._chunks.damaged,
             sqlite_version=sqlite3.sqlite_version,
         )
+
+    def cardinality(self, limit: int = 10) -> Cardinality:
+        """Which names and values have the most series."""
+        return self._registry.index.cardinality(limit)
 
     # ---- reading
 
