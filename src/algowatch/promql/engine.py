@@ -15,7 +15,7 @@ from algowatch.model.labels import EMPTY, Labels
 from algowatch.model.protocols import QueryResult, ResultType, Select, SeriesMatrix
 from algowatch.promql.annotations import Annotations
 from algowatch.promql.durations import QuerySpan
-from algowatch.promql.evaluate import Evaluator, Query
+from algowatch.promql.evaluate import Evaluator, Query, evaluate
 from algowatch.promql.functions import unwrapped
 from algowatch.promql.nodes import Expr, MatrixSelector, Subquery
 from algowatch.promql.parser import parse
@@ -36,8 +36,9 @@ from algowatch.promql.windows import Windows
 class QueryOptions:
     """lookback_delta_ms: how old a sample an instant selector may still see.
 
-    subquery_step_ms: the resolution of subqueries that name none. delayed_name_removal: metric names go when the
-    query ends, not at the function that drops them (Prometheus's feature flag `promql-delayed-name-removal`).
+    subquery_step_ms: the resolution of subqueries that name none. span_at_once_ms: how much time a query evaluates at once.
+    delayed_name_removal: metric names go when the query ends, not at the function that drops them (Prometheus's feature flag
+    `promql-delayed-name-removal`).
     """
 
     lookback_delta_ms: int = 300_000
@@ -45,6 +46,7 @@ class QueryOptions:
     max_steps: int = 11_000
     timeout_s: float = 120.0
     subquery_step_ms: int = 60_000
+    span_at_once_ms: int = 86_400_000
     delayed_name_removal: bool = False
     parsed_expressions: int = 1024
 
@@ -79,6 +81,7 @@ class QueryEngine:
         self._select = select
         self._parse = lru_cache(options.parsed_expressions)(parse)
 
+    @np.errstate(all="ignore")
     def instant(self, expr_text: str, at_ms: int, call: QueryCall | None = None) -> QueryResult:
         """The answer at one moment.
 
@@ -96,6 +99,7 @@ class QueryEngine:
         value = Evaluator(query, steps).evaluate(expr)
         return _result(value, steps, query, "vector")
 
+    @np.errstate(all="ignore")
     def range(self, expr_text: str, start_ms: int, end_ms: int, step_ms: int, call: QueryCall | None = None) -> QueryResult:
         """The answer at start, start + step …, up to and including end.
 
@@ -110,7 +114,7 @@ class QueryEngine:
         expr = self._parse(expr_text)
         steps = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
         with self._asked(call, expr_text, QuerySpan(start_ms, end_ms, step_ms)) as query:
-            value = Evaluator(query, steps).evaluate(expr)
+            value = evaluate(query, expr, steps)
             if isinstance(value, str):
                 raise _bad_data('invalid expression type "string" for range query, must be Scalar or instant Vector')
             return _result(value, steps, query, "matrix")
@@ -128,6 +132,7 @@ class QueryEngine:
             max_samples=options.max_samples,
             timeout_s=options.timeout_s if call.timeout_s is None else min(call.timeout_s, options.timeout_s),
             delayed_names=options.delayed_name_removal,
+            span_at_once_ms=options.span_at_once_ms,
             cancelled=call.cancelled,
         )
         try:
