@@ -42,9 +42,7 @@ def _duration_ms(value: object) -> object:
     raise ValueError(f"not a valid duration: {value!r}; write for example 15s, 1m30s or 500ms")
 
 
-Duration = Annotated[
-    int, BeforeValidator(_duration_ms), PlainSerializer(format_duration, return_type=str, when_used="json")
-]
+Duration = Annotated[int, BeforeValidator(_duration_ms), PlainSerializer(format_duration, return_type=str, when_used="json")]
 """A field written as a Prometheus duration (`1m30s`) and held as int milliseconds."""
 
 

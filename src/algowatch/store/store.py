@@ -115,13 +115,17 @@ class Store:
         """
         self._writer.append(stream, timestamp_ms, layout, values)
 
-    def append_samples(self, stream: str, samples: Iterable[tuple[Labels, int, float]]) -> AppendOutcome:
+    def append_samples(
+        self, stream: str, samples: Iterable[tuple[Labels, int, float]], out_of_order_ms: int | None = None
+    ) -> AppendOutcome:
         """Store samples that carry their own times, in any order, also older than what is stored; all or none.
 
         A sample that is stored already is left out: counted as a duplicate, or reported if its value differs.
+        out_of_order_ms: one that is more than this older than the newest stored sample of its series is left out and
+        reported; None takes everything.
         Raises: StoreError if nothing was stored.
         """
-        return self._writer.append_samples(stream, samples)
+        return self._writer.append_samples(stream, samples, out_of_order_ms)
 
     def append_block(
         self,
