@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from algowatch.engine.about import flags, problems
 from algowatch.engine.configuration import read_config
 from algowatch.engine.options import EngineOptions
+from algowatch.engine.remote_write import RemoteWrites
 from algowatch.engine.selfmetrics import SelfMetrics
 from algowatch.engine.server import WebServer, bind
 from algowatch.errors import StoreError, UsageError
@@ -88,6 +89,11 @@ class Engine:
     def url(self) -> str:
         return self.listen.url
 
+    def integrations(self) -> list[str]:
+        """The kinds of services that alerts go to, each once, such as `log` and `webhook`."""
+        channels = [channel for receiver in self.notifier.routing.receivers.values() for channel in receiver]
+        return list(dict.fromkeys(channel.integration for channel in channels))
+
     def _build(self, routing: Routing | None, rule_files: Sequence[str]) -> None:
         options, clock = self.options, self._clock
         self.queries = QueryEngine(self.store.select, QueryOptions(max_steps=11_001), parse)
@@ -109,7 +115,9 @@ class Engine:
             self._append_dated,
             self._found_exemplar,
         )
-        self.metrics = SelfMetrics(self.store, self.notifier, lambda: self.live.streams)
+        shared = self.config.global_
+        self.remote_writes = RemoteWrites(self.config.remote_write, shared.external_labels, self.store, clock)
+        self.metrics = SelfMetrics(self.store, self.notifier, self.remote_writes.senders, lambda: self.live.streams)
         self.app: Starlette = create_app(self._site())
         self._server = WebServer(self.app, self.live.stop)
 
@@ -162,6 +170,7 @@ class Engine:
         await self.rules.start()
         self._tasks.append(asyncio.create_task(self._server.serve([self._socket]), name="web"))
         await self.scrapes.start(self.config)
+        self.remote_writes.start()
         self._tasks.append(asyncio.create_task(self._maintain(), name="maintain"))
         self._register()
 
@@ -178,6 +187,7 @@ class Engine:
         self._server.should_exit = True
         await self.scrapes.stop()
         await self.rules.stop()
+        await self.remote_writes.stop()
         for task in self._tasks[1:]:
             task.cancel()
         await asyncio.wait(self._tasks, timeout=3)

@@ -2,6 +2,7 @@
 
 from algowatch.store.backup import Saved, back_up, restore
 from algowatch.store.check import StoreCheck, check, check_file
+from algowatch.store.follow import Follower, StoredRow
 from algowatch.store.options import StoreOptions
 from algowatch.store.readonly import StoreReader
 from algowatch.store.store import Store, StoreStats
@@ -9,12 +10,14 @@ from algowatch.store.writer import AppendOutcome
 
 __all__ = [
     "AppendOutcome",
+    "Follower",
     "Saved",
     "Store",
     "StoreCheck",
     "StoreOptions",
     "StoreReader",
     "StoreStats",
+    "StoredRow",
     "back_up",
     "check",
     "check_file",
