@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class DurationType(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+_MOST_FAULTS = 50
 DURATION = DurationType()
 FILE = click.Path(path_type=Path, dir_okay=False)
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -158,7 +160,11 @@ def forget(name: str) -> None:
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Run the command line and leave the process with its exit code."""
+    """Run the command line and leave the process with its exit code.
+
+    Whatever a command writes (history, outbox, back-ups) shows P&L, so it is its user's alone.
+    """
+    os.umask(0o077)
     try:
         cli.main(arguments, prog_name="algowatch", standalone_mode=False)
     except click.exceptions.Exit as error:
@@ -169,8 +175,10 @@ def run(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(2)
     except ConfigError as error:
-        for fault in error.faults:
+        for fault in error.faults[:_MOST_FAULTS]:
             click.echo(f"algowatch: {fault}", err=True)
+        if len(error.faults) > _MOST_FAULTS:
+            click.echo(f"algowatch: … and {len(error.faults) - _MOST_FAULTS} more", err=True)
         sys.exit(2)
     except ParseError as error:
         click.echo(f"algowatch: {error.caret()}\n    {error.mend}", err=True)
