@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -24,6 +24,7 @@ from algowatch.web.compression import Compression
 from algowatch.web.exemplars_api import ExemplarsApi
 from algowatch.web.federate import FederateApi
 from algowatch.web.guard import OriginGuard
+from algowatch.web.lifecycle import LifecycleApi
 from algowatch.web.live import LiveHub
 from algowatch.web.query_api import QueryApi, QueryService, SeriesReader
 from algowatch.web.remote_write_api import RemoteWriteApi
@@ -60,6 +61,7 @@ class Site:
     written: Callable[[], None]
     timeout_s: float
     lookback_ms: int
+    reload: Callable[[], Awaitable[None]]
     hosts: frozenset[str] = frozenset()
 
 
@@ -92,6 +94,7 @@ def api_routes(site: Site) -> list[BaseRoute]:
         *RemoteWriteApi(site.store, site.workers, site.out_of_order_ms, site.written).routes(),
         *AdminApi(site.store, site.workers, site.clock).routes(),
         *FederateApi(site.store.select, site.workers, site.clock, site.external_labels, site.lookback_ms).routes(),
+        *LifecycleApi(site.reload).routes(),
         *AlertmanagerApi(site.notifier, site.clock).routes(),
         Route("/api/live", answering_errors(site.live.respond)),
         Route("/-/healthy", alive),

@@ -20,6 +20,7 @@ from algowatch.model.durations import format_duration
 from algowatch.model.timestamps import format_time
 from algowatch.model.version import VERSION
 from algowatch.store.store import Store
+from algowatch.web.lifecycle import ReloadState
 from algowatch.web.requests import answering_errors, bad_data, read_parameters, success
 from algowatch.web.workers import Workers
 
@@ -38,6 +39,7 @@ class About:
 
     url: str
     retention_ms: int
+    reload_state: Callable[[], ReloadState]
     flags: Mapping[str, str] = field(default_factory=dict)
     configuration: Callable[[], str] = lambda: "{}\n"
     problems: Callable[[], Sequence[str]] = tuple
@@ -88,6 +90,7 @@ class StatusApi:
 
     async def runtimeinfo(self, request: Request) -> Response:
         """Go's settings have no counterpart and stay empty; `goroutineCount` counts threads."""
+        state = self._about.reload_state()
         stats = await self._workers.run(self._store.stats)
         retention_ms = self._about.retention_ms
         return success(
@@ -96,8 +99,8 @@ class StatusApi:
                 "CWD": str(self._directory),
                 "hostname": socket.gethostname(),
                 "serverTime": format_time(self._clock.now_ms()),
-                "reloadConfigSuccess": True,
-                "lastConfigTime": format_time(self._started_ms),
+                "reloadConfigSuccess": state.success,
+                "lastConfigTime": format_time(state.taken_at_ms),
                 "corruptionCount": stats.damaged_chunks,
                 "goroutineCount": threading.active_count(),
                 "GOMAXPROCS": os.cpu_count() or 1,
