@@ -61,14 +61,6 @@ def test_a_key_that_prometheus_knows_and_the_engine_does_not_do(tmp_path):
     assert line.startswith("algowatch: prometheus.yml:3: scrape_configs[0].kubernetes_sd_configs: not supported")
 
 
-def test_what_would_silently_be_left_undone(tmp_path):
-    (tmp_path / "prometheus.yml").write_text(
-        "alerting:\n  alertmanagers:\n    - static_configs: [{targets: ['127.0.0.1:9093']}]\n"
-    )
-    (line,) = up("--config", "prometheus.yml", folder=tmp_path)
-    assert line.startswith("algowatch: prometheus.yml:2: alerting.alertmanagers: not supported")
-
-
 def test_a_rule_whose_expression_does_not_parse(tmp_path):
     (tmp_path / "prometheus.yml").write_text("rule_files: [rules.yml]\n")
     (tmp_path / "rules.yml").write_text(

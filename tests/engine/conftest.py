@@ -226,6 +226,20 @@ def start_engine(tmp_path):
         engine.close()
 
 
+@pytest.fixture(scope="module")
+def start_shared_engine():
+    """Starts engines, each in the folder that it is given, that end with the module's tests."""
+    started: list[RunningEngine] = []
+
+    def start(folder: Path, *arguments: str) -> RunningEngine:
+        started.append(RunningEngine(folder, *arguments))
+        return started[-1]
+
+    yield start
+    for engine in started:
+        engine.close()
+
+
 @pytest.fixture
 def start_bot(tmp_path):
     started: list[Bot] = []

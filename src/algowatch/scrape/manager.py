@@ -136,7 +136,8 @@ class ScrapeManager:
         Raises: UsageError, before anything changed, if a certificate or key cannot be read.
         """
         async with self._sync:
-            wanted = {job.job_name: (job, config.global_) for job in config.scrape_configs}
+            shared = config.global_.model_copy(update={"evaluation_interval": None, "external_labels": {}})
+            wanted = {job.job_name: (job, shared) for job in config.scrape_configs}
             fresh = {name: self._new_pool(config, job) for name, (job, _) in wanted.items() if self._is_new(name, wanted[name])}
             for name in [name for name in self._configs if name not in wanted]:
                 await self._pools.pop(_key(name)).stop(gone=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -18,6 +18,7 @@ from algowatch.scrape.manager import ScrapeManager
 from algowatch.store.store import Store
 from algowatch.web.alertmanager_api import AlertmanagerApi
 from algowatch.web.guard import OriginGuard
+from algowatch.web.lifecycle import LifecycleApi, ReloadState
 from algowatch.web.live import LiveHub
 from algowatch.web.query_api import QueryApi, QueryService, SeriesReader
 from algowatch.web.requests import answering_errors
@@ -43,6 +44,8 @@ class Site:
     store: Store
     metrics: Callable[[str], tuple[bytes, str]]
     retention_ms: int
+    reload: Callable[[], Awaitable[None]]
+    reload_state: Callable[[], ReloadState]
     hosts: frozenset[str] = frozenset()
 
 
@@ -69,7 +72,8 @@ def api_routes(site: Site) -> list[BaseRoute]:
         *QueryApi(site.queries, site.reader, site.workers, site.clock).routes(),
         *TargetsApi(site.scrapes).routes(),
         *RulesApi(site.groups).routes(),
-        *StatusApi(site.store, site.workers, site.clock, site.retention_ms).routes(),
+        *StatusApi(site.store, site.workers, site.clock, site.retention_ms, site.reload_state).routes(),
+        *LifecycleApi(site.reload).routes(),
         *AlertmanagerApi(site.notifier, site.clock).routes(),
         Route("/api/live", answering_errors(site.live.respond)),
         Route("/-/healthy", alive),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from algowatch.model.durations import format_duration
 from algowatch.model.timestamps import format_time
 from algowatch.model.version import VERSION
 from algowatch.store.store import Store
+from algowatch.web.lifecycle import ReloadState
 from algowatch.web.requests import answering_errors, success
 from algowatch.web.workers import Workers
 
@@ -22,10 +24,13 @@ from algowatch.web.workers import Workers
 class StatusApi:
     """/api/v1/status/… and /api/v1/admin/tsdb/compact."""
 
-    def __init__(self, store: Store, workers: Workers, clock: Clock, retention_ms: int) -> None:
+    def __init__(
+        self, store: Store, workers: Workers, clock: Clock, retention_ms: int, reload_state: Callable[[], ReloadState]
+    ) -> None:
         self._store = store
         self._workers = workers
         self._retention_ms = retention_ms
+        self._reload_state = reload_state
         self._started_ms = clock.now_ms()
         self._directory = Path.cwd()
 
@@ -51,13 +56,14 @@ class StatusApi:
         )
 
     async def runtimeinfo(self, request: Request) -> Response:
+        state = self._reload_state()
         retention = format_duration(self._retention_ms) if self._retention_ms else "unlimited"
         return success(
             {
                 "startTime": format_time(self._started_ms),
                 "CWD": str(self._directory),
-                "reloadConfigSuccess": True,
-                "lastConfigTime": format_time(self._started_ms),
+                "reloadConfigSuccess": state.success,
+                "lastConfigTime": format_time(state.taken_at_ms),
                 "corruptionCount": 0,
                 "goroutineCount": 0,
                 "GOMAXPROCS": os.cpu_count() or 1,
