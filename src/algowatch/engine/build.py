@@ -15,6 +15,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
+from algowatch.engine.about import flags, problems
 from algowatch.engine.alertmanagers import Alertmanagers
 from algowatch.engine.options import EngineOptions
 from algowatch.engine.reload import Configuration, Reloader, read_configuration
@@ -30,12 +31,16 @@ from algowatch.promql.engine import QueryEngine, QueryOptions
 from algowatch.promql.parser import parse
 from algowatch.rules.manager import RuleManager
 from algowatch.rules.options import RuleOptions
+from algowatch.scrape.exposition import Exemplar
 from algowatch.scrape.loop import ScrapeReport
 from algowatch.scrape.manager import ScrapeManager, ScrapeOptions
+from algowatch.scrape.shown import configuration_yaml
 from algowatch.store import Store, StoreOptions
+from algowatch.store.exemplars import Exemplars
 from algowatch.telemetry.registration import EngineRecord, bots_directory, remove_engine, write_engine
 from algowatch.web.app import Site, create_app
 from algowatch.web.live import LiveHub
+from algowatch.web.status_api import About
 from algowatch.web.workers import Workers
 
 _log = logging.getLogger(__name__)
@@ -86,8 +91,9 @@ class Engine:
 
     def _build(self) -> None:
         options, clock, configuration = self.options, self._clock, self.configuration
-        self.queries = QueryEngine(self.store.select, QueryOptions(), parse)
+        self.queries = QueryEngine(self.store.select, QueryOptions(max_steps=11_001), parse)
         self.workers = Workers()
+        self.exemplars = Exemplars(configuration.scraping.storage.exemplars.max_exemplars)
         self.live = LiveHub(self.queries.instant, self.workers, clock)
         self.alertmanagers = self._alertmanagers(configuration)
         self.notifier = Notifier(
@@ -105,6 +111,7 @@ class Engine:
             clock,
             self._landed,
             self._append_dated,
+            self._found_exemplar,
         )
         self.reloader = Reloader(options, clock, self._take)
         self.remote_writes = self._remote_writes(configuration)
@@ -115,23 +122,39 @@ class Engine:
             lambda: self.live.streams,
             self.reloader.state,
         )
-        site = Site(
+        self.app: Starlette = create_app(self._site())
+        self._server = WebServer(self.app, self.live.stop)
+
+    def _site(self) -> Site:
+        options = self.options
+        about = About(
+            url=self.url,
+            retention_ms=options.retention_ms,
+            reload_state=self.reloader.state,
+            flags=flags(options, self.listen, self.queries.options, self.workers.threads),
+            configuration=lambda: configuration_yaml(self.configuration.scraping),
+            problems=lambda: problems(self.scrapes, self.store),
+        )
+        return Site(
             queries=self.queries,
             reader=self.store,
             workers=self.workers,
-            clock=clock,
+            clock=self._clock,
             live=self.live,
             notifier=self.notifier,
             groups=self.rules.groups,
             scrapes=self.scrapes,
             store=self.store,
             metrics=self.metrics.exposition,
-            retention_ms=options.retention_ms,
             reload=self.reloader.reload,
-            reload_state=self.reloader.state,
+            exemplars=self.exemplars,
+            about=about,
+            external_labels=lambda: Labels.of(self.configuration.scraping.global_.external_labels),
+            out_of_order_ms=lambda: self.configuration.scraping.storage.tsdb.out_of_order_time_window,
+            written=self._written,
+            timeout_s=self.queries.options.timeout_s,
+            lookback_ms=self.queries.options.lookback_delta_ms,
         )
-        self.app: Starlette = create_app(site)
-        self._server = WebServer(self.app, self.live.stop)
 
     def _alertmanagers(self, configuration: Configuration) -> Alertmanagers:
         scraping = configuration.scraping
@@ -235,6 +258,14 @@ class Engine:
 
     def _append_dated(self, stream: str, samples: Sequence[tuple[Labels, int, float]]) -> None:
         self.store.append_samples(stream, samples)
+
+    def _found_exemplar(self, series: Labels, found: Exemplar, timestamp_ms: int) -> None:
+        self.exemplars.add(series, found.labels, found.value, timestamp_ms)
+
+    def _written(self) -> None:
+        """Somebody has written samples over the API."""
+        self.rules.samples_landed(self._clock.now_ms())
+        self.live.landed()
 
     def _landed(self, report: ScrapeReport) -> None:
         self.metrics.scraped(report)

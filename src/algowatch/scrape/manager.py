@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 _LOOKS_PER_FILE_POLL = 5
 
+_JOB_PREFIX = "job/"
+
 
 @dataclass(frozen=True, slots=True)
 class ScrapeOptions:
@@ -158,6 +160,10 @@ class ScrapeManager:
             self._pools.clear()
             self._configs.clear()
 
+    def pool_names(self) -> list[str]:
+        """The names of the jobs, and that of the bots."""
+        return [name.removeprefix(_JOB_PREFIX) for name in self._pools]
+
     def targets(self) -> list[TargetStatus]:
         """The active targets, pool by pool, by their labels."""
         return [self._status(loop) for loop in self._loops()]
@@ -250,7 +256,7 @@ class ScrapeManager:
 
 def _key(job_name: str) -> str:
     """A configured job may be called "bots" too; the two pools are kept apart."""
-    return f"job/{job_name}"
+    return _JOB_PREFIX + job_name
 
 
 def _families(loop: TargetLoop) -> list[tuple[str, Metadata]]:
