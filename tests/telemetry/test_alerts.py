@@ -174,7 +174,7 @@ def test_a_full_queue_drops_the_least_severe_and_counts_it():
     watch.alerts.critical("A")
     for number in range(5):
         watch.alerts.info(f"I{number}")
-    assert [alert.labels["alertname"] for alert in watch.alerts._queue] == ["A", "I3", "I4"]
+    assert [alert.labels["alertname"] for alert, _ in watch.alerts._queue] == ["A", "I3", "I4"]
     assert watch.alerts.dropped == 3
 
 

@@ -126,6 +126,20 @@ def check(files: tuple[Path, ...], data_dir: Path | None) -> None:
 
 
 @cli.command()
+@click.argument("selector")
+@click.option("--data", "data_dir", type=DIRECTORY, help="The history to read.  [default: the user's data directory]")
+@click.option("--start", help="First moment: Unix seconds or RFC 3339.  [default: the oldest sample]")
+@click.option("--end", help="Last moment, inclusive.  [default: the newest sample]")
+@click.option("--output", type=FILE, help="Write to this file.  [default: standard output]")
+def export(selector: str, data_dir: Path | None, start: str | None, end: str | None, output: Path | None) -> None:
+    """Write stored samples as CSV, also while the engine runs; SELECTOR is for example 'trading_daily_pnl{currency="USD"}'."""
+    from algowatch.cli.export import export_history
+    from algowatch.engine.options import default_data_dir
+
+    sys.exit(export_history(selector, data_dir or default_data_dir(), start, end, output))
+
+
+@cli.command()
 @click.argument("file", type=FILE)
 @click.option("--data", "data_dir", type=DIRECTORY, help="The history to copy.  [default: the user's data directory]")
 def backup(file: Path, data_dir: Path | None) -> None:
