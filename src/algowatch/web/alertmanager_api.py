@@ -136,7 +136,7 @@ class AlertmanagerApi:
 
     async def notifications(self, request: Request) -> Response:
         limit = (await read_parameters(request)).limit() or 50
-        return success(self._notifier.notifications(limit))
+        return success(self._notifier.notifications(min(limit, _MOST_NOTIFICATIONS)))
 
 
 def _switches(parameters: Parameters) -> Callable[[AlertStatus], bool]:
