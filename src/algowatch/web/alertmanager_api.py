@@ -27,6 +27,8 @@ from algowatch.web.alertmanager_bodies import (
 )
 from algowatch.web.requests import Parameters, answering_errors, json_response, read_parameters, success
 
+_MOST_NOTIFICATIONS = 10_000
+
 
 class AlertmanagerApi:
     """The endpoints under /api/v2, and /api/notifications."""
