@@ -19,16 +19,16 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 SHOTS = (
-    ("page-dark.png", 1440, 900, "dark", False),
-    ("page-light.png", 1440, 900, "light", False),
-    ("page-phone.png", 390, 844, "dark", True),
+    ("page-dark.png", 1440, 900, "dark", "1d"),
+    ("page-light.png", 1440, 900, "light", "1h"),
+    ("page-phone.png", 390, 844, "dark", "1d"),
 )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--into", type=Path, default=ROOT / "docs" / "images")
-    parser.add_argument("--after", type=float, default=52.0, help="seconds after the bot's start; 52 is amid the incident")
+    parser.add_argument("--after", type=float, default=27.0, help="seconds after the bot's start; 27 is amid the incident")
     options = parser.parse_args()
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
@@ -72,11 +72,12 @@ def photograph(url: str, browser: str, folder: Path) -> None:
         chromium = playwright.chromium.launch(
             executable_path=browser, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         )
-        for name, width, height, scheme, full in SHOTS:
+        for name, width, height, scheme, shown in SHOTS:
             page = chromium.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, device_scale_factor=1)
             page.goto(url)
-            page.wait_for_timeout(3500)
-            page.screenshot(path=folder / name, full_page=full)
+            page.get_by_text(shown, exact=True).first.click()
+            page.wait_for_timeout(2500)
+            page.screenshot(path=folder / name)
             page.close()
             print(f"{folder / name}: {(folder / name).stat().st_size // 1024} kB")
         chromium.close()

@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from algowatch.profiles.start import start as start
     from algowatch.telemetry.watch import Watch as Watch
 
-__version__ = "0.1.0"
+    __version__: str
+
 __all__ = ["Watch", "__version__", "start"]
 
-_PLACES = {"start": "algowatch.profiles.start", "Watch": "algowatch.telemetry.watch"}
+_PLACES = {
+    "start": ("algowatch.profiles.start", "start"),
+    "Watch": ("algowatch.telemetry.watch", "Watch"),
+    "__version__": ("algowatch.model.version", "VERSION"),
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -30,7 +35,8 @@ def __getattr__(name: str) -> Any:
         return import_module("algowatch.testing")
     if name not in _PLACES:
         raise AttributeError(f"module 'algowatch' has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(_PLACES[name]), name)
+    module, attribute = _PLACES[name]
+    found = globals()[name] = getattr(import_module(module), attribute)
     return found
 
 

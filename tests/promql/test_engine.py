@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algowatch.errors import EvaluationError, NotSupportedError, ParseError, QueryError
+from algowatch.errors import EvaluationError, NotSupportedError, ParseError, QueryError, QueryLimitError
 from algowatch.model.labels import EMPTY, Labels
 from algowatch.model.staleness import STALE_NAN
 from algowatch.promql.engine import QueryEngine, QueryOptions
@@ -205,3 +205,33 @@ def test_a_range_query_answers_at_each_step_what_an_instant_query_answers(expr: 
         assert found.keys() == expected.keys()
         for row, value in expected.items():
             assert found[row] == pytest.approx(value, rel=1e-12, abs=1e-12, nan_ok=True), (row, at_ms)
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+@pytest.mark.parametrize("expr", [*EXPRESSIONS, "time()", "-{x=~'a|b'}", "max_over_time(m[20m:10s])"])
+def test_evaluating_a_long_query_in_pieces_changes_nothing(expr: str, delayed: bool) -> None:
+    generator = np.random.default_rng(5)
+    series: dict[Labels, list[float | None]] = {}
+    for row in range(4):
+        history = [None if generator.random() < 0.3 else float(generator.integers(0, 8)) for _ in range(40)]
+        series[labels("m", x="ab"[row % 2], le=str(row), row=str(row))] = [None] * (row * 9) + history[: 40 - row * 9]
+    at_once = engine(series, delayed_name_removal=delayed)
+    in_pieces = engine(series, delayed_name_removal=delayed, span_at_once_ms=1000)
+    try:
+        expected = at_once.range(expr, 0, 2_400_000, 37_000)
+    except EvaluationError:
+        with pytest.raises(EvaluationError):
+            in_pieces.range(expr, 0, 2_400_000, 37_000)
+        return
+    found = in_pieces.range(expr, 0, 2_400_000, 37_000)
+    assert list(found.labels) == list(expected.labels)
+    assert np.array_equal(found.present, expected.present)
+    assert np.array_equal(found.values[found.present], expected.values[expected.present], equal_nan=True)
+
+
+def test_samples_of_one_piece_do_not_count_against_the_next() -> None:
+    history: list[float | None] = [1.0] * 4000
+    roomy = engine({UP: history}, interval_s=1, max_samples=2000, span_at_once_ms=4_000_000)
+    assert roomy.range("count_over_time(up[10s])", 10_000, 3_990_000, 10_000).values.tolist() == [[10.0] * 399]
+    with pytest.raises(QueryLimitError):
+        roomy.range("count_over_time(up[50m])", 3_000_000, 3_990_000, 10_000)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tomllib
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-import algowatch
 from algowatch.errors import UsageError
 from algowatch.telemetry.watch import VERSION
 
@@ -75,11 +73,6 @@ def test_an_unknown_profile_is_named_with_the_known_ones_and_base_is_used(start_
 def test_a_wish_that_start_does_not_know_is_counted(start_bot):
     watch = start_bot("a", colour="red")
     assert watch.faults.counts == {"start": 1}
-
-
-def test_the_version_is_spelled_alike_everywhere():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["version"] == algowatch.__version__ == VERSION
 
 
 def test_import_and_start_stay_light(tmp_path):

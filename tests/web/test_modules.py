@@ -189,6 +189,16 @@ def test_alert_raised_by_a_bot_itself_stands_beside_those_of_the_rules(call: Cal
     assert [(alert["labels"]["alertname"], alert["silenced"]) for alert in merged] == [("A", True), ("Direct", False)]
 
 
+def test_name_of_a_bot_is_matched_literally(call: Call):
+    assert call("panels/lost.js", "exactly", 'a.b"c') == 'a\\\\.b\\"c'
+    assert call("panels/lost.js", "exactly", "(x)|y") == "\\\\(x\\\\)\\\\|y"
+
+
+def test_value_of_a_series_that_ended_is_not_current(call: Call):
+    assert call("format.js", "current", [1, 2, None]) == 2
+    assert call("format.js", "current", [1, 2, None, None, None]) is None
+
+
 def test_unrealised_amounts_are_added_within_a_currency_only(call: Call):
     samples = [{"labels": {"currency": currency}, "value": value} for currency, value in [("USD", 2), ("EUR", 5), ("USD", -3)]]
     assert call("panels/positions.js", "byCurrency", samples) == [["EUR", 5], ["USD", -1]]

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -47,7 +48,13 @@ while True:
     watch.orders.submitted(strategy="gamma", symbol="SPY", side="BUY", order_type="LMT")
     time.sleep(0.1)
 """
-DEAD_BOT = "import algowatch, os; algowatch.start('dead-bot', host_metrics=False); os.kill(os.getpid(), 9)"
+DEAD_BOT = """
+import time, algowatch
+watch = algowatch.start("dead-bot", host_metrics=False)
+watch.pnl.daily.set(7.25, strategy="vol", currency="EUR")
+watch.positions.hold(300, strategy="vol", symbol="SAP")
+time.sleep(600)
+"""
 
 
 class Engine:
@@ -109,8 +116,11 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """An engine with a bot whose values move and one that was killed; a rule and the bot itself have raised alerts."""
     running = Engine(tmp_path_factory.mktemp("trading"))
     try:
-        running.run("-c", DEAD_BOT).wait(20)
+        doomed = running.run("-c", DEAD_BOT)
         running.run("-c", BOT)
+        running.wait(lambda: running.query('trading_position_quantity{instance="dead-bot"}'))
+        doomed.kill()
+        running.wait(lambda: running.query('algowatch_bot_up{instance="dead-bot"} == 0'))
         running.wait(lambda: running.query('ALERTS{alertname="KillSwitchActive",alertstate="firing"}'))
         running.wait(lambda: running.query("rate(trading_orders_submitted_total[30s]) > 0"))
         yield running
@@ -127,13 +137,11 @@ def address(engine: Engine) -> str:
 def without_stream(engine: Engine) -> Iterator[str]:
     """The engine's query API behind the page, and nothing else: what a plain Prometheus offers."""
 
-    client = httpx2.AsyncClient(timeout=5, verify=False)
-
-    async def forward(request: Request) -> Response:
-        answer = await client.get(f"{engine.url}{request.url.path[1:]}?{request.url.query}")
+    def forward(request: Request) -> Response:
+        answer = client.get(f"{engine.url}{request.url.path[1:]}?{request.url.query}")
         return Response(answer.content, answer.status_code, media_type="application/json")
 
-    with socket.socket() as listening:
+    with socket.socket() as listening, httpx2.Client(timeout=5) as client:
         listening.bind(("127.0.0.1", 0))
         app = Starlette(routes=[Route("/api/v1/{path:path}", forward), static_mount()])
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
@@ -219,13 +227,40 @@ def test_hostile_label_is_text(tab: Tab):
 
 
 def test_state_of_the_bots_is_told_in_words(tab: Tab):
-    names_and_states = [tab.page.locator(".bot").nth(index).inner_text().split("\n")[:3] for index in (0, 1)]
-    assert names_and_states == [["dead-bot", "State", "down"], ["gamma-bot", "options", "State"]], "a dead bot stands first"
+    def first_lines() -> list[list[str]]:
+        return [tab.page.locator(".bot").nth(index).inner_text().split("\n")[:3] for index in (0, 1)]
+
+    dead_one_first = [["dead-bot", "base", "State"], ["gamma-bot", "options", "State"]]
+    tab.wait(lambda: first_lines() == dead_one_first)
+    assert tab.text(".bot.down .state dd").startswith("down")
+    assert tab.text(".bot.alive .state dd").startswith("alive")
     assert tab.page.locator(".strip .tile").nth(0).inner_text().split("\n")[1] == "1 / 2"
-    assert "daily_loss · gamma-bot" in tab.page.locator(".strip .tile").nth(3).inner_text()
+    tab.wait(lambda: "daily_loss · gamma-bot" in tab.page.locator(".strip .tile").nth(3).inner_text())
+
+
+def test_positions_of_a_dead_bot_stay_as_last_known(tab: Tab):
+    tab.wait(lambda: "down, last known" in tab.text(".panel.positions"))
+    assert re.search(r"SAP\s+\+300", tab.text(".panel.positions"))
+    tab.wait(lambda: "+7.25 EUR" in tab.text(".bot.down"))
+
+
+def test_total_says_which_bot_is_missing_from_it(tab: Tab):
+    tab.wait(lambda: tab.page.locator(".totals .without").count() == 1)
+    assert tab.text(".totals .without") == "without dead-bot, which is down"
+
+
+def test_figures_are_at_most_a_scrape_and_a_second_old(tab: Tab):
+    tab.page.wait_for_selector('.connection[data-state="live"]')
+    lags = []
+    for _ in range(10):
+        shown = float(tab.text(".pnl .stat-value").removesuffix("USD").strip().replace(",", "").replace("−", "-"))
+        lags.append((time.time() + shown) % 10_000)
+        tab.page.wait_for_timeout(200)
+    assert statistics.median(lags) < 2.0, lags
 
 
 def test_limit_comes_from_the_rule_that_watches(tab: Tab):
+    tab.wait(lambda: tab.page.locator(".panel.market .limit-note").count() == 1)
     assert tab.text(".panel.market .limit-note") == "limit 10 s"
 
 

@@ -169,6 +169,7 @@ class Trader:
         if loss_ratio < DAILY_LOSS_LIMIT_RATIO:
             self.halted = True
             self.journal.kill_switch(True, f"daily P&L is {loss_ratio:.1%} of capital")
+            self.venue.cancel_all(self.now, "kill_switch")
             self._flatten()
 
     def _flatten(self) -> None:

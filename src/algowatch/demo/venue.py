@@ -184,6 +184,14 @@ class Venue:
             events.append(heapq.heappop(self._due)[2])
         return events
 
+    def cancel_all(self, now: float, reason: str) -> None:
+        """Cancel every order that still works; what an order has filled so far stays filled."""
+        working = {event.order.order_id: event.order for _, _, event in self._due if not isinstance(event, (Tick, Rejection))}
+        self._due = [entry for entry in self._due if isinstance(entry[2], Rejection)]
+        heapq.heapify(self._due)
+        for order in working.values():
+            self._schedule(Cancellation(order, reason, now))
+
     def _ticks(self, now: float, elapsed_s: float) -> Iterator[Tick]:
         if self.feed_frozen:
             return

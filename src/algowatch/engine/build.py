@@ -85,7 +85,7 @@ class Engine:
 
     def _build(self, routing: Routing | None, rule_files: Sequence[str]) -> None:
         options, clock = self.options, self._clock
-        self.queries = QueryEngine(self.store.select, QueryOptions(), parse)
+        self.queries = QueryEngine(self.store.select, QueryOptions(max_steps=11_001), parse)
         self.workers = Workers()
         self.live = LiveHub(self.queries.instant, self.workers, clock)
         self.notifier = Notifier(

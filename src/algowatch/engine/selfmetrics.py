@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from algowatch import __version__
 from algowatch.catalog import engine as families
 from algowatch.catalog.families import Family
+from algowatch.model.version import VERSION
 from algowatch.notify.notifier import Notifier
 from algowatch.store.store import Store
 from algowatch.telemetry import exposition
@@ -40,7 +40,7 @@ class SelfMetrics:
         return exposition.render(self._registry, form), exposition.CONTENT_TYPES[form]
 
     def _collect(self) -> Iterator[tuple[Family, Samples]]:
-        yield families.ENGINE_INFO, [((__version__,), 1.0)]
+        yield families.ENGINE_INFO, [((VERSION,), 1.0)]
         yield families.SCRAPES, _floats(self._scrapes)
         yield families.SCRAPED_SAMPLES, _floats(self._samples)
         stats = self._store.stats()

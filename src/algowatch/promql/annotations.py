@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from algowatch.model.labels import quote
 from algowatch.promql.nodes import Span
@@ -13,6 +15,38 @@ _MONOTONICITY = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class MendedCounts:
+    """Counts of classic histograms that fell from bucket to bucket: when, in which buckets, by how much at most, how often."""
+
+    first_ms: int
+    last_ms: int
+    least: float
+    most: float
+    difference: float
+    samples: int
+
+    def merged(self, other: MendedCounts) -> MendedCounts:
+        return MendedCounts(
+            min(self.first_ms, other.first_ms),
+            max(self.last_ms, other.last_ms),
+            min(self.least, other.least),
+            max(self.most, other.most),
+            max(self.difference, other.difference),
+            self.samples + other.samples,
+        )
+
+    def __str__(self) -> str:
+        return (
+            f", from buckets {format_g(self.least)} to {format_g(self.most)}, with a max diff of {self.difference:.2g}, "
+            f"over {self.samples} samples from {_moment(self.first_ms)} to {_moment(self.last_ms)}"
+        )
+
+
+def _moment(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 class Annotations:
     """Collects what is to be said about one query, each text once, in the order of its first occurrence."""
 
@@ -20,6 +54,7 @@ class Annotations:
         self._text = text
         self._warnings: dict[str, None] = {}
         self._infos: dict[str, None] = {}
+        self._mended: dict[tuple[str, Span], MendedCounts] = {}
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -27,7 +62,11 @@ class Annotations:
 
     @property
     def infos(self) -> tuple[str, ...]:
-        return tuple(self._infos)
+        mended = [
+            f"PromQL info: {_MONOTONICITY}{_for_metric(name)}{counts} ({self._place(span)})"
+            for (name, span), counts in self._mended.items()
+        ]
+        return (*self._infos, *mended)
 
     def warn(self, problem: str, span: Span) -> None:
         self._warnings[f"PromQL warning: {problem} ({self._place(span)})"] = None
@@ -50,8 +89,10 @@ class Annotations:
     def possible_non_counter(self, metric: str, span: Span) -> None:
         self.inform(f"metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {quote(metric)}", span)
 
-    def forced_monotonicity(self, metric: str, details: str, span: Span) -> None:
-        self.inform(_MONOTONICITY + _for_metric(metric) + details, span)
+    def forced_monotonicity(self, metric: str, counts: MendedCounts, span: Span) -> None:
+        """Said once per metric and place, of everything that was mended there."""
+        before = self._mended.get((metric, span))
+        self._mended[metric, span] = counts if before is None else before.merged(counts)
 
     def incompatible_types(self, left: str, op: str, right: str, span: Span) -> None:
         self.inform(f"incompatible sample types encountered for binary operator {quote(op)}: {left} {op} {right}", span)

@@ -22,7 +22,6 @@ from algowatch.promql.vectors import (
     Vector,
     concatenate,
     drop_names,
-    empty_vector,
     merge_same_labelsets,
 )
 
@@ -40,15 +39,11 @@ ARITHMETIC: dict[str, Callable[[FloatArray, FloatArray], FloatArray]] = {
     "*": np.multiply,
     "/": np.divide,
     "%": np.fmod,
-    "^": lambda one, other: _power(one, other),
+    "^": np.power,
     "atan2": np.arctan2,
 }
 SET_OPERATORS = frozenset({"and", "or", "unless"})
 TRIM_OPERATORS = frozenset({"</", ">/"})
-
-
-def _power(one: FloatArray, other: FloatArray) -> FloatArray:
-    return np.power(one, other)
 
 
 def calculate(op: str, one: FloatArray, other: FloatArray) -> FloatArray:
@@ -260,8 +255,3 @@ def _check_many_side(parts: list[_Part], matching: VectorMatching) -> None:
                 raise EvaluationError(problem)
             else:
                 seen[key] = before | mask[row]
-
-
-def nothing(steps: int) -> Vector:
-    """What the trim operators give for numbers: they are for native histograms."""
-    return empty_vector(steps)

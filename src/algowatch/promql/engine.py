@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -14,7 +15,7 @@ from algowatch.model.labels import EMPTY, Labels
 from algowatch.model.protocols import QueryResult, ResultType, Select, SeriesMatrix
 from algowatch.promql.annotations import Annotations
 from algowatch.promql.durations import QuerySpan
-from algowatch.promql.evaluate import Evaluator, Query
+from algowatch.promql.evaluate import Evaluator, Query, evaluate
 from algowatch.promql.functions import unwrapped
 from algowatch.promql.nodes import Expr, MatrixSelector, Subquery
 from algowatch.promql.parser import parse
@@ -35,8 +36,9 @@ from algowatch.promql.windows import Windows
 class QueryOptions:
     """lookback_delta_ms: how old a sample an instant selector may still see.
 
-    subquery_step_ms: the resolution of subqueries that name none. delayed_name_removal: metric names go when the
-    query ends, not at the function that drops them (Prometheus's feature flag `promql-delayed-name-removal`).
+    subquery_step_ms: the resolution of subqueries that name none. span_at_once_ms: how much time a query evaluates at once.
+    delayed_name_removal: metric names go when the query ends, not at the function that drops them (Prometheus's feature flag
+    `promql-delayed-name-removal`).
     """
 
     lookback_delta_ms: int = 300_000
@@ -44,11 +46,28 @@ class QueryOptions:
     max_steps: int = 11_000
     timeout_s: float = 120.0
     subquery_step_ms: int = 60_000
+    span_at_once_ms: int = 86_400_000
     delayed_name_removal: bool = False
     parsed_expressions: int = 1024
 
 
 DEFAULT_OPTIONS = QueryOptions()
+
+
+@dataclass(slots=True)
+class QueryCall:
+    """What one caller wants of one query besides its expression, and what it can be told about it afterwards.
+
+    timeout_s, lookback_delta_ms: instead of the engine's own; a longer time-out than the engine's counts as the engine's.
+    cancelled: asked now and then; once it says True the query ends with a QueryTimeoutError.
+    samples:   how many samples were read or made. read_s: how long it took to read them from the store, in seconds.
+    """
+
+    timeout_s: float | None = None
+    lookback_delta_ms: int | None = None
+    cancelled: Callable[[], bool] = lambda: False
+    samples: int = 0
+    read_s: float = 0.0
 
 
 class QueryEngine:
@@ -62,13 +81,17 @@ class QueryEngine:
         self._select = select
         self._parse = lru_cache(options.parsed_expressions)(parse)
 
-    def instant(self, expr_text: str, at_ms: int) -> QueryResult:
+    @np.errstate(all="ignore")
+    def instant(self, expr_text: str, at_ms: int, call: QueryCall | None = None) -> QueryResult:
         """The answer at one moment.
 
         Raises: QueryError; ParseError where the text is not PromQL.
         """
         expr = self._parse(expr_text)
-        query = self._query(expr_text, QuerySpan(at_ms, at_ms, 0))
+        with self._asked(call, expr_text, QuerySpan(at_ms, at_ms, 0)) as query:
+            return self._instant(expr, at_ms, query)
+
+    def _instant(self, expr: Expr, at_ms: int, query: Query) -> QueryResult:
         steps = np.array([at_ms], np.int64)
         bare = unwrapped(expr)
         if isinstance(bare, MatrixSelector | Subquery):
@@ -76,7 +99,8 @@ class QueryEngine:
         value = Evaluator(query, steps).evaluate(expr)
         return _result(value, steps, query, "vector")
 
-    def range(self, expr_text: str, start_ms: int, end_ms: int, step_ms: int) -> QueryResult:
+    @np.errstate(all="ignore")
+    def range(self, expr_text: str, start_ms: int, end_ms: int, step_ms: int, call: QueryCall | None = None) -> QueryResult:
         """The answer at start, start + step …, up to and including end.
 
         Raises: QueryError; QueryLimitError for more steps than allowed.
@@ -88,25 +112,33 @@ class QueryEngine:
         if (end_ms - start_ms) // step_ms + 1 > self.options.max_steps:
             raise _limit(self.options.max_steps)
         expr = self._parse(expr_text)
-        query = self._query(expr_text, QuerySpan(start_ms, end_ms, step_ms))
         steps = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
-        value = Evaluator(query, steps).evaluate(expr)
-        if isinstance(value, str):
-            raise _bad_data('invalid expression type "string" for range query, must be Scalar or instant Vector')
-        return _result(value, steps, query, "matrix")
+        with self._asked(call, expr_text, QuerySpan(start_ms, end_ms, step_ms)) as query:
+            value = evaluate(query, expr, steps)
+            if isinstance(value, str):
+                raise _bad_data('invalid expression type "string" for range query, must be Scalar or instant Vector')
+            return _result(value, steps, query, "matrix")
 
-    def _query(self, text: str, span: QuerySpan) -> Query:
-        options = self.options
-        return Query(
+    @contextlib.contextmanager
+    def _asked(self, call: QueryCall | None, text: str, span: QuerySpan) -> Iterator[Query]:
+        """The query of one call, which is told what it took."""
+        options, call = self.options, call or QueryCall()
+        query = Query(
             select=self._select,
             span=span,
             annotations=Annotations(text),
-            lookback_ms=options.lookback_delta_ms,
+            lookback_ms=options.lookback_delta_ms if call.lookback_delta_ms is None else call.lookback_delta_ms,
             subquery_step_ms=options.subquery_step_ms,
             max_samples=options.max_samples,
-            timeout_s=options.timeout_s,
+            timeout_s=options.timeout_s if call.timeout_s is None else min(call.timeout_s, options.timeout_s),
             delayed_names=options.delayed_name_removal,
+            span_at_once_ms=options.span_at_once_ms,
+            cancelled=call.cancelled,
         )
+        try:
+            yield query
+        finally:
+            call.samples, call.read_s = query.samples, query.read_s
 
 
 def _bad_data(problem: str) -> QueryError:

@@ -33,6 +33,7 @@ from algowatch.promql.nodes import (
     Unary,
     VectorSelector,
 )
+from algowatch.promql.pieces import in_pieces
 from algowatch.promql.vectors import (
     FloatArray,
     IntArray,
@@ -41,6 +42,7 @@ from algowatch.promql.vectors import (
     Vector,
     concatenate,
     drop_names,
+    empty_vector,
     merge_same_labelsets,
     metric_names,
     reject_same_labelsets,
@@ -61,9 +63,12 @@ class Query:
     max_samples: int
     timeout_s: float
     delayed_names: bool
+    span_at_once_ms: int = 86_400_000
     monotonic: Callable[[], float] = time.monotonic
+    cancelled: Callable[[], bool] = lambda: False
     started_s: float = 0.0
     samples: int = 0
+    read_s: float = 0.0
     selected: dict[tuple[tuple[Matcher, ...], int, int], Sequence[SeriesMatrix]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -74,7 +79,9 @@ class Query:
         return self.span.step_ms > 0
 
     def check_time(self) -> None:
-        """Raises: QueryTimeoutError once the query has taken longer than it may."""
+        """Raises: QueryTimeoutError once the query has taken longer than it may, or nobody waits for it any more."""
+        if self.cancelled():
+            raise QueryTimeoutError("query was canceled in expression evaluation")
         if self.monotonic() - self.started_s > self.timeout_s:
             raise QueryTimeoutError("query timed out in expression evaluation")
 
@@ -89,12 +96,34 @@ class Query:
         key = (matchers, after_ms, until_ms)
         found = self.selected.get(key)
         if found is None:
+            began_s = self.monotonic()
             try:
                 found = self.select(matchers, after_ms + 1, until_ms)
             except re.error as error:
                 raise EvaluationError(f"error parsing regexp: {error}") from error
             self.selected[key] = found
+            self.read_s += self.monotonic() - began_s
         return found
+
+
+def evaluate(query: Query, expr: Expr, steps_ms: IntArray) -> Value:
+    """The value of an expression at some steps, a limited span of time at once.
+
+    Samples that were read for one span count no longer when the next one is read; what came out of it does.
+    """
+    kept = query.samples
+
+    def piece(steps: IntArray) -> Value:
+        nonlocal kept
+        query.samples = kept
+        query.selected.clear()
+        value = Evaluator(query, steps).evaluate(expr)
+        kept += value.values.size if isinstance(value, Vector) else len(steps)
+        return value
+
+    value = in_pieces(steps_ms, query.span_at_once_ms, piece)
+    query.samples = max(query.samples, kept)
+    return value
 
 
 class Evaluator:
@@ -233,7 +262,7 @@ class Evaluator:
         inner_steps = np.arange(first, int(ends.max()) + 1, step, dtype=np.int64)
         if not len(inner_steps):
             return []
-        value = Evaluator(self.query, inner_steps).evaluate(expr.expr)
+        value = evaluate(self.query, expr.expr, inner_steps)
         vector = single(value.values) if isinstance(value, Scalar) else value
         assert isinstance(vector, Vector)
         vector = vector.occupied()
@@ -274,7 +303,7 @@ class Evaluator:
         if isinstance(lhs, Scalar) and isinstance(rhs, Scalar):
             return Scalar(binary.calculate(expr.op, lhs.values, rhs.values))
         if expr.op in binary.TRIM_OPERATORS:
-            return self._trimmed(expr, lhs, rhs)
+            return self._trimmed(expr)
         if isinstance(lhs, Vector) and isinstance(rhs, Vector):
             assert expr.matching is not None
             if expr.op in binary.SET_OPERATORS:
@@ -293,10 +322,10 @@ class Evaluator:
         )
         return self.per_step(result)
 
-    def _trimmed(self, expr: Binary, lhs: Value, rhs: Value) -> Vector:
+    def _trimmed(self, expr: Binary) -> Vector:
         """The trim operators cut histograms; with numbers alone there is nothing to cut, which Prometheus notes."""
         self.query.annotations.incompatible_types("float", expr.op, "float", expr.span)
-        return binary.nothing(len(self.steps_ms))
+        return empty_vector(len(self.steps_ms))
 
     def _aggregate(self, expr: Aggregate) -> Vector:
         vector = self.vector(expr.expr)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from algowatch.model.labels import Labels
-from algowatch.promql.annotations import format_g
+from algowatch.promql.annotations import MendedCounts, format_g
 from algowatch.promql.nodes import Call, Expr
 from algowatch.promql.vectors import BoolArray, FloatArray, IntArray, Value, Vector, concatenate, drop_names, empty_vector
 
@@ -154,36 +153,14 @@ def _outside(quantiles: FloatArray, result: FloatArray) -> FloatArray:
     return np.where(np.isnan(quantiles), np.nan, result)
 
 
-@dataclass(slots=True, eq=False)
-class _Forced:
-    """What was mended in the counts of one metric's histograms."""
-
-    first_step: int = np.iinfo(np.int64).max
-    last_step: int = -1
-    least: float = math.inf
-    most: float = -math.inf
-    difference: float = 0.0
-    samples: set[tuple[int, int]] = field(default_factory=set)
-
-    def text(self, steps_ms: IntArray) -> str:
-        start, end = (_moment(int(steps_ms[step])) for step in (self.first_step, self.last_step))
-        return (
-            f", from buckets {format_g(self.least)} to {format_g(self.most)}, with a max diff of {self.difference:.2g}, "
-            f"over {len(self.samples)} samples from {start} to {end}"
-        )
-
-
-def _moment(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 class _Monotonic:
     """Makes counts rise with the bounds, and remembers where more than rounding had to be mended."""
 
-    def __init__(self, quantiles: FloatArray, names: Sequence[str]) -> None:
+    def __init__(self, quantiles: FloatArray, names: Sequence[str], steps_ms: IntArray) -> None:
         self._asked = (quantiles >= 0) & (quantiles <= 1)
         self._names = names
-        self.forced: dict[str, _Forced] = {}
+        self._steps_ms = steps_ms
+        self.mended: dict[tuple[str, int, int], MendedCounts] = {}
 
     @np.errstate(all="ignore")
     def mend(self, block: _Block) -> FloatArray:
@@ -210,11 +187,11 @@ class _Monotonic:
         bound = float(block.bounds[bucket])
         for place, step in zip(*(found.tolist() for found in np.nonzero(falls)), strict=True):
             histogram, at = int(block.histograms[place]), int(block.steps[step])
-            forced = self.forced.setdefault(self._names[histogram], _Forced())
-            forced.first_step, forced.last_step = min(forced.first_step, at), max(forced.last_step, at)
-            forced.least, forced.most = min(forced.least, bound), max(forced.most, bound)
-            forced.difference = max(forced.difference, float(differences[place, step]))
-            forced.samples.add((histogram, at))
+            key = (self._names[histogram], histogram, at)
+            at_ms = int(self._steps_ms[at])
+            here = MendedCounts(at_ms, at_ms, bound, bound, float(differences[place, step]), 1)
+            before = self.mended.get(key)
+            self.mended[key] = here if before is None else replace(before.merged(here), samples=1)
 
 
 def _almost_equal(one: FloatArray, other: FloatArray) -> BoolArray:
@@ -227,7 +204,7 @@ def _almost_equal(one: FloatArray, other: FloatArray) -> BoolArray:
 
 def _quantile_of(evaluator: Evaluator, histograms: _Histograms, quantiles: FloatArray, expr: Expr) -> Vector:
     names = histograms.names if evaluator.delayed else [""] * len(histograms.names)
-    monotonic = _Monotonic(quantiles, names)
+    monotonic = _Monotonic(quantiles, names, evaluator.steps_ms)
 
     def calculate(block: _Block) -> FloatArray:
         asked = quantiles[block.steps]
@@ -235,8 +212,8 @@ def _quantile_of(evaluator: Evaluator, histograms: _Histograms, quantiles: Float
         return _outside(asked, bucket_quantile(usable, block.bounds, monotonic.mend(block)))
 
     vector = _calculated(histograms, calculate)
-    for name, forced in monotonic.forced.items():
-        evaluator.query.annotations.forced_monotonicity(name, forced.text(evaluator.steps_ms), expr.span)
+    for (name, _, _), mended in monotonic.mended.items():
+        evaluator.query.annotations.forced_monotonicity(name, mended, expr.span)
     return vector
 
 

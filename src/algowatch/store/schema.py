@@ -66,7 +66,11 @@ def open_writer(directory: Path) -> sqlite3.Connection:
 
 def open_reader(directory: Path) -> sqlite3.Connection:
     """A connection that only reads; it may be used by any thread, by one at a time."""
-    path = directory / FILE_NAME
+    return open_file_reader(directory / FILE_NAME)
+
+
+def open_file_reader(path: Path) -> sqlite3.Connection:
+    """As `open_reader`, of a store's file of any name. Raises: StoreError."""
     if not path.is_file():
         raise StoreError(f"{path}: there is no store; start the engine with this data directory once, or name another")
     try:

@@ -18,9 +18,12 @@ import numpy as np
 from algowatch.model.clock import Clock, SystemClock
 from algowatch.model.labels import Labels, Matcher
 from algowatch.model.protocols import Layout, SeriesMatrix
+from algowatch.store.backup import Saved, back_up
 from algowatch.store.blocks import ChunkReader
+from algowatch.store.check import StoreCheck, check
 from algowatch.store.database import Database
 from algowatch.store.head import HeadView, view
+from algowatch.store.index import Cardinality
 from algowatch.store.keeper import Keeper
 from algowatch.store.lock import DirectoryLock
 from algowatch.store.options import StoreOptions
@@ -158,13 +161,16 @@ class Store:
         ids = [self._registry.index.match(matchers) for matchers in matcher_sets]
         return self._keeper.delete(np.unique(np.concatenate(ids)), start_ms, end_ms) if ids else 0
 
-    def backup(self, path: Path | str) -> None:
-        """Copy the store, as it is at this moment, to a new file while it goes on; the copy is checked.
+    def backup(self, path: Path | str) -> Saved:
+        """Copy the store, as it is at this moment, to a new file while it goes on; the copy is read back. See `back_up`.
 
-        To restore, put the file as `algowatch.db` into an empty data directory.
-        Raises: StoreError if the file exists already, cannot be written, or the copy is not sound.
+        Raises: StoreError if the file exists already, cannot be written, or the copy is not what was read.
         """
-        self._database.backup(Path(path))
+        return back_up(self.directory, Path(path))
+
+    def check(self) -> StoreCheck:
+        """Decode everything that is stored at this moment and say what is damaged. Raises: StoreError."""
+        return check(self.directory)
 
     def stats(self) -> StoreStats:
         streams = list(self._registry.streams.values())
@@ -193,6 +199,10 @@ class Store:
             damaged_chunks=self._chunks.damaged,
             sqlite_version=sqlite3.sqlite_version,
         )
+
+    def cardinality(self, limit: int = 10) -> Cardinality:
+        """Which names and values have the most series."""
+        return self._registry.index.cardinality(limit)
 
     # ---- reading
 

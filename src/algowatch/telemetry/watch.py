@@ -24,6 +24,7 @@ from typing import Any, cast
 from algowatch.catalog.families import BASE, PROFILES, Family, FamilyType, families_of, family
 from algowatch.errors import ConfigError, UsageError
 from algowatch.model.labels import is_legacy_label_name, is_legacy_metric_name
+from algowatch.model.version import VERSION
 from algowatch.telemetry import delivery, exposition, groups, trading
 from algowatch.telemetry.alerts import AlertOptions, Alerts
 from algowatch.telemetry.faults import Faults, shown
@@ -44,7 +45,6 @@ from algowatch.telemetry.spool import Spool, spool_directory
 logger = logging.getLogger("algowatch")
 
 DEFAULT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-VERSION = "0.1.0"
 
 
 @dataclass(frozen=True, slots=True)

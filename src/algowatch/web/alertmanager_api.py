@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from algowatch import __version__
 from algowatch.model.alerts import Alert
 from algowatch.model.clock import Clock
 from algowatch.model.labels import Labels, Matcher, is_legacy_label_name
 from algowatch.model.timestamps import format_time, parse_time
+from algowatch.model.version import VERSION
 from algowatch.notify.matchers import parse_matcher
 from algowatch.notify.notifier import Notifier
 from algowatch.notify.silences import Silence, matcher_from_json
@@ -121,7 +121,7 @@ class AlertmanagerApi:
                     "buildUser": "",
                     "goVersion": "",
                     "revision": "",
-                    "version": __version__,
+                    "version": VERSION,
                 },
             }
         )

@@ -17,6 +17,7 @@ from algowatch.rules.status import GroupStatus
 from algowatch.scrape.manager import ScrapeManager
 from algowatch.store.store import Store
 from algowatch.web.alertmanager_api import AlertmanagerApi
+from algowatch.web.compression import Compression
 from algowatch.web.guard import OriginGuard
 from algowatch.web.live import LiveHub
 from algowatch.web.query_api import QueryApi, QueryService, SeriesReader
@@ -25,6 +26,7 @@ from algowatch.web.rules_api import RulesApi
 from algowatch.web.static_files import static_mount
 from algowatch.web.status_api import StatusApi
 from algowatch.web.targets_api import TargetsApi
+from algowatch.web.unmatched import api_end
 from algowatch.web.workers import Workers
 
 
@@ -48,8 +50,9 @@ class Site:
 
 def create_app(site: Site) -> Starlette:
     """Build the app."""
-    routes = [*api_routes(site), static_mount()]
-    return Starlette(routes=routes, middleware=[Middleware(OriginGuard, hosts=site.hosts)])
+    routes = api_routes(site)
+    middleware = [Middleware(OriginGuard, hosts=site.hosts), Middleware(Compression)]
+    return Starlette(routes=[*routes, *api_end(routes), static_mount()], middleware=middleware)
 
 
 def api_routes(site: Site) -> list[BaseRoute]:

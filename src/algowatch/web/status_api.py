@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from algowatch import __version__
 from algowatch.model.clock import Clock
 from algowatch.model.durations import format_duration
 from algowatch.model.timestamps import format_time
+from algowatch.model.version import VERSION
 from algowatch.store.store import Store
 from algowatch.web.requests import answering_errors, success
 from algowatch.web.workers import Workers
@@ -41,7 +41,7 @@ class StatusApi:
         """The version is algowatch's own; the Prometheus whose language it speaks is 3."""
         return success(
             {
-                "version": __version__,
+                "version": VERSION,
                 "revision": "",
                 "branch": "",
                 "buildUser": "",

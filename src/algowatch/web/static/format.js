@@ -125,11 +125,13 @@ export function signClass(value) {
  */
 export const ratioSignClass = (ratio) => signClass(isNumber(ratio) ? ratio * 100 : ratio);
 
+const CURRENT_COLUMNS = 3;
+
 /**
- * The newest value that is there.
+ * The value that holds now: the newest of the last columns. A series that ended earlier has none.
  * @param {(number | null)[]} values
  */
-export function newest(values) {
-  for (let index = values.length - 1; index >= 0; index -= 1) if (values[index] !== null) return values[index];
+export function current(values) {
+  for (const value of values.slice(-CURRENT_COLUMNS).reverse()) if (value !== null) return value;
   return null;
 }

@@ -3,7 +3,7 @@
 import { Api } from "./api.js";
 import { History, TIME_RANGES, coarser, fillVariables } from "./history.js";
 import { LiveFeed } from "./live.js";
-import { effect, signal, useEffect, useMemo } from "./ui.js";
+import { effect, signal, useEffect, useMemo, useSignal } from "./ui.js";
 
 /** @typedef {import("./api.js").Notification} Notification */
 /** @typedef {{labels: Record<string, string>, annotations: Record<string, string>, since: string, silenced: boolean}} FiringAlert */
@@ -60,6 +60,24 @@ export function useLive(expression) {
   const held = useMemo(() => feed.want(filled), [filled]);
   useEffect(() => held.release, [held]);
   return held.live.value;
+}
+
+/**
+ * The answer to an expression whose value stands still, such as what a dead bot exported last; asked anew only when it
+ * changes or a connection is made.
+ * @param {string} expression "" asks nothing
+ */
+export function useAsked(expression) {
+  const answer = useSignal(/** @type {import("./api.js").Vector} */ ([]));
+  const epoch = feed.epoch.value;
+  useEffect(() => {
+    answer.value = [];
+    if (!expression) return undefined;
+    const abort = new AbortController();
+    api.instant(expression, abort.signal).then((vector) => { answer.value = vector; }, () => {});
+    return () => abort.abort();
+  }, [expression, epoch]);
+  return answer.value;
 }
 
 /**

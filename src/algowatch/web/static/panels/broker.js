@@ -23,7 +23,7 @@ export function Broker() {
   const several = new Set(links.map(({ labels }) => labels.instance)).size > 1;
   return html`<${Panel} title="Broker link" area="broker" aside=${`last ${timeRange.label}`} error=${error}>
     ${range && links.length === 0
-      ? html`<${Nothing}>No broker link is exported yet.<//>`
+      ? html`<${Nothing}>No bot exports a broker link in this range.<//>`
       : html`<div class="scroll links-scroll" tabindex="0" role="region" aria-label="Broker links"><table class="links">
           <thead><tr><th scope="col">Link</th><th scope="col" class="wide"><span class="sr-only">State</span></th><th scope="col">Reconnects</th><th scope="col">API errors</th></tr></thead>
           <tbody>

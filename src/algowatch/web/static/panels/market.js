@@ -1,6 +1,6 @@
 // Market data: how long each symbol has been silent, against the limit that a rule sets, and how fast it ticks.
 
-import { age, compact, duration, rate } from "../format.js";
+import { age, compact, duration } from "../format.js";
 import { limitsOf } from "../limits.js";
 import { rules, useLive } from "../store.js";
 import { html } from "../ui.js";
@@ -32,7 +32,7 @@ export function MarketData() {
   const aside = html`${compact(ticks.vector.length ? total : undefined)} ticks/s${limit !== undefined && html` <span class="limit-note">limit ${age(limit)}</span>`}`;
   return html`<${Panel} title="Market data" area="market" aside=${aside} error=${stale.error}>
     ${rows.length === 0
-      ? stale.time !== null && html`<${Nothing}>No market data is exported yet.<//>`
+      ? stale.time !== null && html`<${Nothing}>No bot exports market data now.<//>`
       : html`<div class="scroll" tabindex="0" role="region" aria-label="Market data by symbol"><table class="market-table">
           <thead><tr><th scope="col">Symbol</th><th scope="col" class="wide">Silent for</th><th scope="col"><span class="sr-only">Seconds</span></th><th scope="col">Ticks</th></tr></thead>
           <tbody>
@@ -41,7 +41,7 @@ export function MarketData() {
                 <td class="symbol" title=${symbol}>${symbol}</td>
                 <td>${seconds !== undefined && html`<${StaleBar} stale=${seconds} limit=${limit} />`}</td>
                 <td class=${`figure ${limit !== undefined && (seconds ?? 0) > limit ? "bad" : ""}`}>${duration(seconds)}</td>
-                <td class="figure quiet">${rate(rates.get(symbol))}</td>
+                <td class="figure quiet">${compact(rates.get(symbol))}/s</td>
               </tr>`,
             )}
           </tbody>

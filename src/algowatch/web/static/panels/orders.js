@@ -32,7 +32,7 @@ function Figure({ name, value }) {
 }
 
 function Quality() {
-  const ratio = first("sum(rate(trading_orders_filled_total[5m])) / sum(rate(trading_orders_submitted_total[5m]))");
+  const ratio = first("clamp_max(sum(rate(trading_orders_filled_total[5m])) / sum(rate(trading_orders_submitted_total[5m])), 1)");
   return html`<dl class="figures" title="over the last 5 minutes">
     <${Figure} name="Fill ratio" value=${percent(ratio, { digits: 1 })} />
     <${Figure} name="Fill time, median" value=${duration(first(fillTime(0.5)))} />

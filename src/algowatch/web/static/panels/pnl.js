@@ -1,9 +1,10 @@
 // Daily P&L: one big figure per currency, and its course by strategy.
 
 import { Chart, colorsFor } from "../charts.js";
-import { compact, isNumber, money, newest, percent, ratioSignClass, signClass } from "../format.js";
+import { MISSING, compact, current, isNumber, money, percent, ratioSignClass, signClass } from "../format.js";
 import { useHistory, useLive } from "../store.js";
 import { html, useSignal } from "../ui.js";
+import { useDown } from "./lost.js";
 import { Legend, Nothing, Panel } from "./panel.js";
 import { Stat } from "./stat.js";
 
@@ -18,7 +19,9 @@ function Totals() {
   const capital = useLive(`${DAILY} / sum by (currency) (trading_capital)`);
   const unrealized = useLive("sum by (currency) (trading_unrealized_pnl)");
   const sorted = daily.vector.slice().sort((a, b) => Math.abs(b.value) - Math.abs(a.value) || 0);
+  const down = useDown();
   return html`<div class="totals">
+    ${sorted.length === 0 && html`<${Stat} value=${MISSING} />`}
     ${sorted.map(({ labels: { currency = "" }, value }) => {
       const moved = inCurrency(change.vector, currency);
       const ratio = inCurrency(capital.vector, currency);
@@ -30,6 +33,7 @@ function Totals() {
       `;
       return html`<${Stat} key=${currency} value=${money(value)} unit=${currency} tone=${signClass(value)} note=${note} />`;
     })}
+    ${down.length > 0 && html`<p class="without">without ${down.join(", ")}, which ${down.length > 1 ? "are" : "is"} down</p>`}
   </div>`;
 }
 
@@ -62,7 +66,7 @@ export function Pnl() {
     .map((series) => ({ label: nameOf(series), values: series.values }))
     .sort((a, b) => (a.label < b.label ? -1 : 1))
     .map((line) => ({ ...line, color: colorOf(line.label) }));
-  const items = lines.map(({ label, color, values }) => ({ color, label, value: money(newest(values)), tone: signClass(newest(values)) }));
+  const items = lines.map(({ label, color, values }) => ({ color, label, value: money(current(values)), tone: signClass(current(values)) }));
   const choice = currencies.length > 1 && html`<div class="segmented small" role="group" aria-label="Currency of the chart">
     ${currencies.map((name) => html`<button type="button" key=${name} aria-pressed=${String(name === currency)} onClick=${() => { chosen.value = name; }}>${name}</button>`)}
   </div>`;

@@ -3,6 +3,7 @@
 import { decimal, money, signClass } from "../format.js";
 import { useLive } from "../store.js";
 import { html } from "../ui.js";
+import { useDown, useLast } from "./lost.js";
 import { Nothing, Panel } from "./panel.js";
 
 /** @typedef {import("../api.js").Sample} Sample */
@@ -35,13 +36,13 @@ function Amounts({ amounts, unit = false }) {
   );
 }
 
-/** @param {{open: Sample[], unrealized: Sample[]}} props */
-function Group({ open, unrealized }) {
+/** @param {{open: Sample[], unrealized: Sample[], lost: boolean}} props `lost`: the bot is down, and this is what it held last */
+function Group({ open, unrealized, lost }) {
   const { strategy, instance } = open[0].labels;
   const rows = open.slice().sort((a, b) => ((a.labels.symbol ?? "") < (b.labels.symbol ?? "") ? -1 : 1));
-  return html`<tbody>
+  return html`<tbody class=${lost ? "last-known" : ""}>
     <tr class="group">
-      <th scope="rowgroup" colspan="2"><span class="group-name">${strategy || "no strategy"}</span> <span class="quiet">${instance}</span></th>
+      <th scope="rowgroup" colspan="2"><span class="group-name">${strategy || "no strategy"}</span> <span class="quiet">${instance}</span>${lost && html` <span class="tag">down, last known</span>`}</th>
       <td class="amounts"><${Amounts} amounts=${byCurrency(unrealized)} unit=${true} /></td>
     </tr>
     ${rows.map(
@@ -55,16 +56,20 @@ function Group({ open, unrealized }) {
 }
 
 export function Positions() {
+  const down = useDown();
   const quantities = useLive("trading_position_quantity != 0");
+  const last = useLast("trading_position_quantity", down).filter(({ value }) => value !== 0);
   const unrealized = useLive("sum by (instance, strategy, symbol, currency) (trading_unrealized_pnl)");
   const amounts = grouped(unrealized.vector);
-  const groups = [...grouped(quantities.vector)].sort(([a], [b]) => (a < b ? -1 : 1));
-  return html`<${Panel} title="Positions" area="positions" aside=${`${quantities.vector.length} open`} error=${quantities.error}>
+  const living = quantities.vector.filter(({ labels }) => !down.includes(labels.instance ?? ""));
+  const groups = [...grouped([...last, ...living])].sort(([a], [b]) => (a < b ? -1 : 1));
+  const count = last.length + living.length;
+  return html`<${Panel} title="Positions" area="positions" aside=${`${count} open`} error=${quantities.error}>
     ${groups.length === 0
-      ? quantities.time !== null && html`<${Nothing}>Flat: no open position.<//>`
+      ? quantities.time !== null && html`<${Nothing}>${down.length ? `No position is known; ${down.join(", ")} ${down.length > 1 ? "are" : "is"} down.` : "Flat: no open position."}<//>`
       : html`<div class="scroll" tabindex="0" role="region" aria-label="Open positions"><table class="positions-table">
           <thead><tr><th scope="col">Symbol</th><th scope="col">Quantity</th><th scope="col">Unrealised</th></tr></thead>
-          ${groups.map(([key, open]) => html`<${Group} key=${key} open=${open} unrealized=${amounts.get(key) ?? []} />`)}
+          ${groups.map(([key, open]) => html`<${Group} key=${key} open=${open} unrealized=${amounts.get(key) ?? []} lost=${down.includes(open[0].labels.instance ?? "")} />`)}
         </table></div>`}
   <//>`;
 }

@@ -1,7 +1,7 @@
 // Drawdown against the limit that a rule sets, and exposure against capital.
 
 import { Chart, colorsFor } from "../charts.js";
-import { compact, newest, percent } from "../format.js";
+import { compact, current, percent } from "../format.js";
 import { limitsOf } from "../limits.js";
 import { rules, useHistory, useLive } from "../store.js";
 import { html } from "../ui.js";
@@ -22,7 +22,7 @@ export function Drawdown() {
   const lines = named.map((line) => ({ ...line, color: colorOf(line.label) }));
   const mildest = limits[0];
   const worst = lines.reduce((/** @type {{label: string, value: number} | null} */ found, { label, values }) => {
-    const value = newest(values);
+    const value = current(values);
     return value !== null && (found === null || value > found.value) ? { label, value } : found;
   }, null);
   const over = worst !== null && mildest !== undefined && worst.value > mildest.value;
@@ -30,7 +30,7 @@ export function Drawdown() {
     ${mildest && html`<span class="limit-note">limit ${limits.map(({ value }) => percent(value, { digits: 1 })).join(", ")}</span>`}`;
   return html`<${Panel} title="Drawdown" area="drawdown" aside=${aside} error=${error}>
     ${range && lines.length === 0
-      ? html`<${Nothing}>No drawdown is exported yet.<//>`
+      ? html`<${Nothing}>No bot exports drawdown in this range.<//>`
       : range && html`<${Chart} label="Drawdown by strategy" times=${range.times} series=${lines} format=${(/** @type {number} */ value) => percent(value, { digits: 1 })} read=${percent} limits=${limits.map(toLine).map((line, index) => ({ ...line, always: index === 0 }))} fromZero=${true} least=${0.005} />`}
   <//>`;
 }
@@ -60,7 +60,7 @@ export function Exposure() {
   const of = (vector, currency) => vector.find(({ labels }) => labels.currency === currency)?.value;
   const currencies = gross.vector.map(({ labels }) => labels.currency).sort();
   return html`<${Panel} title="Exposure" area="exposure" aside="of capital" error=${gross.error}>
-    ${gross.time !== null && currencies.length === 0 && html`<${Nothing}>No exposure is exported yet.<//>`}
+    ${gross.time !== null && currencies.length === 0 && html`<${Nothing}>No bot exports exposure now.<//>`}
     ${currencies.map((currency) => {
       const [held, total] = [of(gross.vector, currency) ?? 0, of(capital.vector, currency)];
       const full = total ? Math.max(1, held / total) : 1;

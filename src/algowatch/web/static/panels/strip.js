@@ -1,5 +1,6 @@
 // The strip under the header: four answers that are read from across the room.
 
+import { MISSING } from "../format.js";
 import { SEVERITIES, parse } from "../severity.js";
 import { firing, useLive } from "../store.js";
 import { html } from "../ui.js";
@@ -36,7 +37,7 @@ function Links() {
   const down = vector.filter(({ value }) => value !== 1);
   const tone = vector.length === 0 ? "off" : down.length ? "error" : "good";
   const names = [...new Set(down.map(({ labels }) => labels.broker || labels.instance))].join(", ");
-  return html`<${Tile} label="Broker links up" tone=${tone} value=${`${vector.length - down.length} / ${vector.length}`} note=${names && `${names} down`} />`;
+  return html`<${Tile} label="Broker links up" tone=${tone} value=${vector.length ? `${vector.length - down.length} / ${vector.length}` : MISSING} note=${vector.length === 0 ? "not known" : names && `${names} down`} />`;
 }
 
 function KillSwitches() {
@@ -44,7 +45,7 @@ function KillSwitches() {
   const active = vector.filter(({ value }) => value === 1);
   const tone = vector.length === 0 ? "off" : active.length ? "critical" : "good";
   const names = active.map(({ labels }) => `${labels.switch} · ${labels.instance}`).join(", ");
-  return html`<${Tile} label="Kill switches active" tone=${tone} value=${vector.length ? active.length : "none"} note=${names || (vector.length ? `of ${vector.length}` : "")} />`;
+  return html`<${Tile} label="Kill switches active" tone=${tone} value=${vector.length ? active.length : MISSING} note=${names || (vector.length ? `of ${vector.length}` : "not known")} />`;
 }
 
 export function Strip() {
