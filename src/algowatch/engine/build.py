@@ -38,6 +38,8 @@ from algowatch.store import Store, StoreOptions
 from algowatch.telemetry.registration import EngineRecord, bots_directory, remove_engine, write_engine
 from algowatch.web.app import Site, create_app
 from algowatch.web.live import LiveHub
+from algowatch.web.query_pool import PoolOptions, QueryPool
+from algowatch.web.questions import Questions, parsed
 from algowatch.web.workers import Workers
 
 _log = logging.getLogger(__name__)
@@ -85,9 +87,11 @@ class Engine:
 
     def _build(self, routing: Routing | None, rule_files: Sequence[str]) -> None:
         options, clock = self.options, self._clock
-        self.queries = QueryEngine(self.store.select, QueryOptions(max_steps=11_001), parse)
+        self.queries = QueryEngine(self.store.select, QueryOptions(max_steps=11_001), parsed)
         self.workers = Workers()
-        self.live = LiveHub(self.queries.instant, self.workers, clock)
+        self.pool = QueryPool(PoolOptions(options.data_dir, options.query_processes)) if options.query_processes else None
+        self.questions = Questions(self.queries, self.workers, self.store.count_series, self.pool)
+        self.live = LiveHub(self.questions.data, clock)
         self.notifier = Notifier(
             NotifyOptions(options.data_dir, routing=routing, webhook_urls=options.webhook_urls, external_url=self.url),
             clock,
@@ -104,7 +108,7 @@ class Engine:
         )
         self.metrics = SelfMetrics(self.store, self.notifier, lambda: self.live.streams)
         site = Site(
-            queries=self.queries,
+            questions=self.questions,
             reader=self.store,
             workers=self.workers,
             clock=clock,
@@ -153,6 +157,8 @@ class Engine:
         if self._registered:
             remove_engine(os.getpid())
         self._server.should_exit = True
+        if self.pool is not None:
+            await self.pool.stop()
         await self.scrapes.stop()
         await self.rules.stop()
         for task in self._tasks[1:]:

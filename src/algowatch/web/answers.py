@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,33 +12,44 @@ import orjson
 
 from algowatch.model.protocols import QueryResult
 from algowatch.promql.durations import QuerySpan
+from algowatch.promql.engine import QueryCall
 from algowatch.web.encode import encode_pieces
 
 
 class QueryService(Protocol):
     """Answers PromQL."""
 
-    def instant(self, expr: str, at_ms: int, /) -> QueryResult: ...
-    def range(self, expr: str, start_ms: int, end_ms: int, step_ms: int, /) -> QueryResult: ...
+    def instant(self, expr: str, at_ms: int, call: QueryCall, /) -> QueryResult: ...
+    def range(self, expr: str, start_ms: int, end_ms: int, step_ms: int, call: QueryCall, /) -> QueryResult: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """One query. A step of 0 is an instant query, at end_ms.
 
-    limit: how many series the answer may have; 0 is no limit. bare: only what stands under `data`, as the live stream wants it.
+    timeout_s: from now on. queued_s: how long it has waited for its turn already.
+    limit: how many series the answer may have; 0 is no limit. stats: the answer tells what the query took.
+    bare: only what stands under `data`, as the live stream wants it.
     """
 
     expr: str
     start_ms: int
     end_ms: int
     step_ms: int = 0
+    timeout_s: float = 120.0
+    queued_s: float = 0.0
+    lookback_delta_ms: int | None = None
     limit: int = 0
+    stats: bool = False
     bare: bool = False
 
     @property
     def span(self) -> QuerySpan:
         return QuerySpan(self.start_ms, self.end_ms, self.step_ms)
+
+    def waited(self, seconds: float) -> Question:
+        """The same after another while in a queue."""
+        return dataclasses.replace(self, timeout_s=self.timeout_s - seconds, queued_s=self.queued_s + seconds)
 
     def encoded(self) -> bytes:
         return orjson.dumps(self)
@@ -47,25 +59,30 @@ class Question:
         return cls(**orjson.loads(text))
 
 
-def answer_pieces(question: Question, queries: QueryService) -> Iterator[bytes]:
-    """The answer's JSON; the first piece comes when the query is evaluated, so errors come before anything is sent.
+def answer_pieces(question: Question, queries: QueryService, cancelled: Callable[[], bool]) -> Iterator[bytes]:
+    """The answer's JSON. The query is evaluated before this returns, so its errors come before anything is sent.
 
     Raises: QueryError, StoreError.
     """
+    call = QueryCall(question.timeout_s, question.lookback_delta_ms, cancelled)
+    began_s = time.monotonic()
     instant = question.step_ms == 0
     if instant:
-        result = queries.instant(question.expr, question.end_ms)
+        result = queries.instant(question.expr, question.end_ms, call)
     else:
-        result = queries.range(question.expr, question.start_ms, question.end_ms, question.step_ms)
-    return encode_pieces(result, instant) if question.bare else _in_envelope(result, instant, question.limit)
+        result = queries.range(question.expr, question.start_ms, question.end_ms, question.step_ms, call)
+    if question.bare:
+        return encode_pieces(result, instant)
+    stats = _statistics(call, time.monotonic() - began_s, question.queued_s) if question.stats else None
+    return _in_envelope(result, instant, question.limit, stats)
 
 
-def _in_envelope(result: QueryResult, instant: bool, limit: int) -> Iterator[bytes]:
+def _in_envelope(result: QueryResult, instant: bool, limit: int, stats: dict[str, object] | None) -> Iterator[bytes]:
     truncated = bool(limit) and len(result.labels) > limit and result.type in ("vector", "matrix")
     if truncated:
         result = _first(result, limit)
     yield b'{"status":"success","data":'
-    yield from encode_pieces(result, instant)
+    yield from encode_pieces(result, instant, stats)
     warnings = [*result.warnings, *(["results truncated due to limit"] if truncated else [])]
     for name, notes in ((b"warnings", warnings), (b"infos", result.infos)):
         if notes:
@@ -79,17 +96,27 @@ def _first(result: QueryResult, limit: int) -> QueryResult:
     )
 
 
-def in_frames(pieces: Iterable[bytes], frame_bytes: int, send: Callable[[bytes, bool], None]) -> None:
-    """Hand over the pieces in frames of about that size; `send` is told which frame is the last."""
-    waiting: list[bytes] = []
-    size = 0
+def _statistics(call: QueryCall, evaluated_s: float, queued_s: float) -> dict[str, object]:
+    """What `stats` asks for, as Prometheus names it; range answers are put in order while they are evaluated."""
+    return {
+        "timings": {
+            "evalTotalTime": evaluated_s,
+            "resultSortTime": 0,
+            "queryPreparationTime": call.read_s,
+            "innerEvalTime": evaluated_s - call.read_s,
+            "execQueueTime": queued_s,
+            "execTotalTime": evaluated_s + queued_s,
+        },
+        "samples": {"totalQueryableSamples": call.samples, "peakSamples": call.samples},
+    }
+
+
+def send_in_frames(pieces: Iterable[bytes], frame_bytes: int, send: Callable[[bytes, bool], None]) -> None:
+    """Hand over the pieces in frames of up to that size; `send` is told which frame is the last."""
+    waiting = bytearray()
     for piece in pieces:
-        waiting.append(piece)
-        size += len(piece)
-        if size >= frame_bytes:
-            joined = b"".join(waiting)
-            whole = len(joined) // frame_bytes * frame_bytes
-            for first in range(0, whole, frame_bytes):
-                send(joined[first : first + frame_bytes], False)
-            waiting, size = [joined[whole:]], len(joined) - whole
-    send(b"".join(waiting), True)
+        waiting += piece
+        while len(waiting) > frame_bytes:
+            send(bytes(waiting[:frame_bytes]), False)
+            del waiting[:frame_bytes]
+    send(bytes(waiting), True)

@@ -20,7 +20,8 @@ from algowatch.web.alertmanager_api import AlertmanagerApi
 from algowatch.web.compression import Compression
 from algowatch.web.guard import OriginGuard
 from algowatch.web.live import LiveHub
-from algowatch.web.query_api import QueryApi, QueryService, SeriesReader
+from algowatch.web.query_api import QueryApi, SeriesReader
+from algowatch.web.questions import Questions
 from algowatch.web.requests import answering_errors
 from algowatch.web.rules_api import RulesApi
 from algowatch.web.static_files import static_mount
@@ -34,7 +35,7 @@ from algowatch.web.workers import Workers
 class Site:
     """What the app serves. metrics: the engine's own exposition, for an Accept header: body and content type."""
 
-    queries: QueryService
+    questions: Questions
     reader: SeriesReader
     workers: Workers
     clock: Clock
@@ -69,7 +70,7 @@ def api_routes(site: Site) -> list[BaseRoute]:
         return Response(body, media_type=content_type)
 
     return [
-        *QueryApi(site.queries, site.reader, site.workers, site.clock).routes(),
+        *QueryApi(site.questions, site.reader, site.workers, site.clock).routes(),
         *TargetsApi(site.scrapes).routes(),
         *RulesApi(site.groups).routes(),
         *StatusApi(site.store, site.workers, site.clock, site.retention_ms).routes(),

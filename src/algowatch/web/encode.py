@@ -20,8 +20,8 @@ def encode_result(result: QueryResult, instant: bool) -> bytes:
     return b"".join(encode_pieces(result, instant))
 
 
-def encode_pieces(result: QueryResult, instant: bool) -> Iterator[bytes]:
-    """The same, a series at a time: the whole of a large answer is never in memory."""
+def encode_pieces(result: QueryResult, instant: bool, stats: dict[str, object] | None = None) -> Iterator[bytes]:
+    """The same, a series at a time: the whole of a large answer is never in memory. `stats` stands behind the result."""
     yield b'{"resultType":"%b","result":' % result.type.encode()
     if result.type == "string":
         yield b"[%b,%b]" % (encode_time(int(result.steps_ms[-1])), orjson.dumps(result.text))
@@ -34,7 +34,7 @@ def encode_pieces(result: QueryResult, instant: bool) -> Iterator[bytes]:
         yield from _as_list(series for matrix in result.matrices for series in _encode_matrix(matrix))
     else:
         yield from _as_list(_encode_steps(result))
-    yield b"}"
+    yield b"}" if stats is None else b',"stats":%b}' % orjson.dumps(stats)
 
 
 def _as_list(elements: Iterable[bytes]) -> Iterator[bytes]:

@@ -8,18 +8,19 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 
 import algowatch
 from algowatch.errors import AlgowatchError, QueryError, QueryTimeoutError, StoreError
 from algowatch.web.answers import Question
-from algowatch.web.query_process import FAILED, FRAME_BYTES, HEADER, LAST, LENGTH, READY
+from algowatch.web.query_process import FAILED, FRAME_BYTES, HEADER, LENGTH, MORE, READY
 
 _log = logging.getLogger(__name__)
 _START_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 1.0
+_CANCEL_TIMEOUT_S = 1.0
 
 
 class QueryProcessError(AlgowatchError):
@@ -49,7 +50,7 @@ class Answer:
     """JSON: the first part and, where the answer is longer, the others; `aclose` them if they are not read to the end."""
 
     first: bytes
-    others: AsyncIterator[bytes] | None = None
+    others: AsyncGenerator[bytes, None] | None = None
 
     async def whole(self) -> bytes:
         if self.others is None:
@@ -74,49 +75,54 @@ class QueryPool:
     def pids(self) -> list[int]:
         return [process.pid for process in self._all]
 
-    async def ask(self, question: Question, timeout_s: float) -> Answer:
-        """The answer, or its beginning. What takes longer than the time-out ends with its process.
+    async def ask(self, question: Question) -> Answer:
+        """The answer, or its beginning. A query past its time-out is told to end, and soon ended with its process.
 
         Raises: QueryError as the evaluation does, QueryTimeoutError, QueryProcessError, StoreError.
         """
-        deadline = time.monotonic() + timeout_s
+        began_s = time.monotonic()
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(question.timeout_s):
                 await self._turns.acquire()
         except TimeoutError:
             raise QueryTimeoutError("query timed out in query queue") from None
         process: _Process | None = None
         try:
             process = await self._take()
-            async with asyncio.timeout(deadline - time.monotonic()):
+            question = question.waited(time.monotonic() - began_s)
+            async with asyncio.timeout(question.timeout_s):
                 kind, body = await process.ask(question)
         except BaseException as error:
-            self._discard(process)
+            self._give_up(process)
             if isinstance(error, TimeoutError):
                 raise QueryTimeoutError("query timed out in expression evaluation") from None
             raise
+        if kind == MORE:
+            return Answer(body, self._others(process))
+        self._release(process)
         if kind == FAILED:
-            self._release(process)
             raise _as_raised(body)
-        if kind == LAST:
-            self._release(process)
-            return Answer(body)
-        return Answer(body, self._others(process))
+        return Answer(body)
 
-    async def _others(self, process: _Process) -> AsyncIterator[bytes]:
-        kind = b""
+    async def _others(self, process: _Process) -> AsyncGenerator[bytes, None]:
+        """The other parts. A client that leaves one unread for long loses the rest, and the process goes on without it."""
+        loop = asyncio.get_running_loop()
+        kind = MORE
         try:
-            while kind != LAST:
-                async with asyncio.timeout(self.options.stalled_s):
-                    kind, body = await process.read()
+            while kind == MORE:
+                kind, body = await process.read()
                 if kind == FAILED:
                     raise _as_raised(body)
-                yield body
+                stalled = loop.call_later(self.options.stalled_s, process.kill)
+                try:
+                    yield body
+                finally:
+                    stalled.cancel()
         finally:
-            if kind in (LAST, FAILED):
-                self._release(process)
+            if kind == MORE:
+                self._give_up(process)
             else:
-                self._discard(process)
+                self._release(process)
 
     async def _take(self) -> _Process:
         if self._stopped:
@@ -139,16 +145,27 @@ class QueryPool:
             self._idle_timer.cancel()
         self._idle_timer = asyncio.get_running_loop().call_later(self.options.idle_s, self._end_idle)
 
-    def _discard(self, process: _Process | None) -> None:
-        """End a process that will not come to the end of its question."""
-        if process is not None:
-            self.replaced += 1
-            self._forget(process)
+    def _give_up(self, process: _Process | None) -> None:
+        """Have the process end its query, or end the process; only then is it another query's turn."""
+        if process is None:
+            self._turns.release()
+        else:
+            self._later(self._calm(process))
+
+    async def _calm(self, process: _Process) -> None:
+        if not self._stopped and await process.cancel(_CANCEL_TIMEOUT_S):
+            self._release(process)
+            return
+        self.replaced += 1
+        self._forget(process)
         self._turns.release()
 
     def _forget(self, process: _Process) -> None:
         self._all.discard(process)
-        task = asyncio.ensure_future(process.end())
+        self._later(process.end())
+
+    def _later(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
@@ -164,7 +181,7 @@ class QueryPool:
         self._idle.clear()
         for process in list(self._all):
             self._forget(process)
-        if self._ending:
+        while self._ending:
             await asyncio.wait(self._ending, timeout=_END_TIMEOUT_S)
 
 
@@ -219,6 +236,17 @@ class _Process:
             pass  # what became of the process shows in reading
         return await self.read()
 
+    async def cancel(self, timeout_s: float) -> bool:
+        """Have the query end; whether it has, and the process can answer another one. What it still sends is left out."""
+        try:
+            self._to.write(LENGTH.pack(0))
+            async with asyncio.timeout(timeout_s):
+                while (await self.read())[0] == MORE:
+                    pass
+        except (OSError, TimeoutError, QueryProcessError):
+            return False
+        return True
+
     async def read(self) -> tuple[bytes, bytes]:
         """The next frame's kind and body. Raises: QueryProcessError when there is none."""
         try:
@@ -234,9 +262,12 @@ class _Process:
                 "ask for fewer series or a shorter range"
             ) from None
 
-    async def end(self) -> None:
+    def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+
+    async def end(self) -> None:
+        self.kill()
         self._to.close()
         await self._process.wait()
 

@@ -1,28 +1,31 @@
 """The process in which heavy queries run: it reads the store that the engine writes, and answers on its standard output.
 
-Questions come as frames on standard input: four bytes of length, then a `Question`. Answers go as frames with a kind (one
-byte) and a length (four): READY once, then for each question MORE …, LAST, or FAILED with `[error type, text]`. The process
-ends when standard input does, so it never outlives its engine, and at a lower priority than the engine's.
+Questions come as frames on standard input: four bytes of length, then a `Question`; an empty frame says that nobody waits for
+the answer any more. Answers go as frames with a kind (one byte) and a length (four): READY once, then for each question MORE …
+and LAST, or FAILED with error type and text. The process has a lower priority than the engine's and ends when standard input
+does, so that it never outlives its engine.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import queue
 import signal
 import struct
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import psutil
 
 from algowatch.errors import AlgowatchError, QueryError
-from algowatch.promql.engine import QueryEngine
+from algowatch.promql.engine import QueryEngine, QueryOptions
 from algowatch.store.readonly import StoreReader
-from algowatch.web.answers import Question, answer_pieces, in_frames
+from algowatch.web.answers import Question, answer_pieces, send_in_frames
 
 READY, MORE, LAST, FAILED = b"R", b"M", b"L", b"F"
 LENGTH = struct.Struct("!I")
@@ -35,9 +38,10 @@ class QueryProcess:
     """Answers one question after the other."""
 
     def __init__(self, directory: Path, cache_bytes: int, incoming: BinaryIO, outgoing: BinaryIO) -> None:
-        self._queries = QueryEngine(StoreReader.open(directory, cache_bytes).select)
+        self._queries = QueryEngine(StoreReader.open(directory, cache_bytes).select, QueryOptions(max_steps=11_001))
         self._incoming, self._outgoing = incoming, outgoing
         self._questions: queue.SimpleQueue[Question] = queue.SimpleQueue()
+        self._cancelled = threading.Event()
 
     def run(self) -> None:
         threading.Thread(target=self._listen, daemon=True).start()
@@ -50,16 +54,25 @@ class QueryProcess:
         with contextlib.suppress(OSError, struct.error):
             while True:
                 (length,) = LENGTH.unpack(self._incoming.read(LENGTH.size))
-                self._questions.put(Question.decoded(self._incoming.read(length)))
+                if length:
+                    self._questions.put(Question.decoded(self._incoming.read(length)))
+                else:
+                    self._cancelled.set()
         os._exit(0)
 
     def _answer(self, question: Question) -> None:
+        self._cancelled.clear()
         try:
-            in_frames(answer_pieces(question, self._queries), FRAME_BYTES, self._send_part)
+            send_in_frames(self._pieces(question), FRAME_BYTES, self._send_part)
         except BrokenPipeError:
             os._exit(0)
         except Exception as error:  # noqa: BLE001 - whoever asked is told, and the next question is answered
             self._send(FAILED, "\n".join(_described(error)).encode())
+
+    def _pieces(self, question: Question) -> Iterator[bytes]:
+        """The answer; once nobody waits for it, no more of it."""
+        pieces = answer_pieces(question, self._queries, self._cancelled.is_set)
+        return itertools.takewhile(lambda _: not self._cancelled.is_set(), pieces)
 
     def _send_part(self, part: bytes, last: bool) -> None:
         self._send(LAST if last else MORE, part)
