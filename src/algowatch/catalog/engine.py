@@ -32,6 +32,39 @@ STORE_DAMAGED = Family(
     "Chunks whose checksum failed since the start; above 0: restore a backup",
     profiles=(ENGINE,),
 )
+STORE_FAILED_APPENDS = Family(
+    "algowatch_store_failed_appends_total",
+    "counter",
+    "Scrapes, rule results and received requests that could not be stored: the disk is full or cannot be written, or the "
+    "clock was set back; /api/v1/targets says which",
+    profiles=(ENGINE,),
+)
+STORE_FAILED_UPKEEP = Family(
+    "algowatch_store_failed_upkeep_total",
+    "counter",
+    "Rounds of sealing, merging and deleting that failed; everything stored stays readable, and the next round tries again",
+    profiles=(ENGINE,),
+)
+REMOTE_WRITE_SAMPLES = Family(
+    "algowatch_remote_write_samples_total",
+    "counter",
+    "Samples for a remote write receiver, by what became of them: sent, retried (will be sent) or dropped (it refused them)",
+    ("receiver", "outcome"),
+    profiles=(ENGINE,),
+)
+REMOTE_WRITE_BEHIND = Family(
+    "algowatch_remote_write_behind_seconds",
+    "gauge",
+    "Age of the oldest sample that a remote write receiver has not got; one that grows is a receiver that is away or too slow",
+    ("receiver",),
+    profiles=(ENGINE,),
+)
+REMOTE_WRITE_UNSENT = Family(
+    "algowatch_remote_write_abandoned_samples_total",
+    "counter",
+    "Samples that were not sent because a receiver was away for too long; they are still in this store",
+    profiles=(ENGINE,),
+)
 NOTIFICATIONS = Family(
     "algowatch_notifications_total",
     "counter",
@@ -48,6 +81,19 @@ NOTIFICATIONS_QUEUED = Family(
 )
 LIVE_STREAMS = Family("algowatch_live_streams", "gauge", "Pages that are open and watching", profiles=(ENGINE,))
 
+RELOAD_SUCCESSFUL = Family(
+    "algowatch_engine_config_last_reload_successful",
+    "gauge",
+    "1 where the configuration files were right when they were last read, 0 where the engine goes on with older ones",
+    profiles=(ENGINE,),
+)
+RELOADED_AT = Family(
+    "algowatch_engine_config_last_reload_success_timestamp_seconds",
+    "gauge",
+    "When the configuration in use was read, in seconds since the epoch",
+    profiles=(ENGINE,),
+)
+
 ENGINE_FAMILIES = (
     ENGINE_INFO,
     SCRAPES,
@@ -57,7 +103,14 @@ ENGINE_FAMILIES = (
     STORE_BYTES,
     STORE_WAL_BYTES,
     STORE_DAMAGED,
+    STORE_FAILED_APPENDS,
+    STORE_FAILED_UPKEEP,
+    REMOTE_WRITE_SAMPLES,
+    REMOTE_WRITE_BEHIND,
+    REMOTE_WRITE_UNSENT,
     NOTIFICATIONS,
     NOTIFICATIONS_QUEUED,
     LIVE_STREAMS,
+    RELOAD_SUCCESSFUL,
+    RELOADED_AT,
 )

@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
+from algowatch.model.durations import format_duration
 from algowatch.scrape.checks import scrape_interval_ms, scrape_timeout_ms
 from algowatch.scrape.sections import ScrapeFile
-from algowatch.model.durations import format_duration
 
 _PASSWORD_IN_URL = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s:@]*):[^/\s@]*@")
 

@@ -58,7 +58,12 @@ def encode_labels(labels: Labels) -> bytes:
 
 
 def encode_sample(timestamp_ms: int, value: float) -> bytes:
-    inner = b"\x09" + _DOUBLE.pack(value) + b"\x10" + _varint(timestamp_ms)
+    return encode_raw_sample(timestamp_ms, _DOUBLE.pack(value))
+
+
+def encode_raw_sample(timestamp_ms: int, bits: bytes) -> bytes:
+    """bits: the value as little-endian float64."""
+    inner = b"\x09" + bits + b"\x10" + _varint(timestamp_ms)
     return b"\x12" + bytes((len(inner),)) + inner
 
 

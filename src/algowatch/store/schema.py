@@ -7,10 +7,12 @@ layouts   ordered lists of series ids: of rows, and of chunks; found again by th
 rows      the head: one row per scrape, float64 little-endian in the layout's order; `seq` ascends with every append.
 blocks    the timestamps that the chunks of one stream share over a span of time.
 chunks    the values of one shard over one block, with their crc32.
+followers who reads rows in order, and up to which `seq`; not in stores of the first release, which do not miss it.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -41,6 +43,7 @@ CREATE TABLE chunks (id INTEGER PRIMARY KEY AUTOINCREMENT, shard INTEGER NOT NUL
 CREATE INDEX chunks_by_shard ON chunks (shard, end_ms, start_ms, block, layout);
 CREATE INDEX chunks_by_block ON chunks (block);
 """
+_LATER_TABLES = "CREATE TABLE IF NOT EXISTS followers (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID"
 
 
 def open_writer(directory: Path) -> sqlite3.Connection:
@@ -75,12 +78,24 @@ def open_file_reader(path: Path) -> sqlite3.Connection:
         raise StoreError(f"{path}: there is no store; start the engine with this data directory once, or name another")
     try:
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=10
+            f"{path.absolute().as_uri()}?{_read_mode(path)}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=10,
         )
         check_version(connection, path)
     except sqlite3.Error as error:
         raise explain(error, path) from error
     return connection
+
+
+def _read_mode(path: Path) -> str:
+    """On a read-only disk SQLite cannot make the files beside a WAL store that a reader needs; nobody writes there either."""
+    wal = path.with_name(path.name + "-wal")
+    if os.access(path.parent, os.W_OK) or (wal.exists() and wal.stat().st_size):
+        return "mode=ro"
+    return "mode=ro&immutable=1"
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:
@@ -110,6 +125,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {_APPLICATION_ID}; "
             f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
+    connection.execute(_LATER_TABLES)
 
 
 def explain(error: sqlite3.Error, path: Path) -> StoreError:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from algowatch.errors import StoreError
 from algowatch.model.clock import Clock, SystemClock
 from algowatch.model.labels import Labels, Matcher
 from algowatch.model.protocols import Layout, SeriesMatrix
@@ -22,6 +23,7 @@ from algowatch.store.backup import Saved, back_up
 from algowatch.store.blocks import ChunkReader
 from algowatch.store.check import StoreCheck, check
 from algowatch.store.database import Database
+from algowatch.store.follow import Follower, Followers
 from algowatch.store.head import HeadView, view
 from algowatch.store.index import Cardinality
 from algowatch.store.keeper import Keeper
@@ -42,6 +44,7 @@ class StoreStats:
 
     first_ms, last_ms: time of the oldest and newest sample, None in an empty store.
     damaged_chunks: chunks whose checksum failed when they were read since the store was opened.
+    failed_appends, failed_upkeep: calls that raised StoreError since then, of append and append_samples, and of maintain.
     """
 
     series: int
@@ -57,6 +60,8 @@ class StoreStats:
     first_ms: int | None
     last_ms: int | None
     damaged_chunks: int
+    failed_appends: int
+    failed_upkeep: int
     sqlite_version: str
 
 
@@ -67,11 +72,13 @@ class Store:
         self.directory = directory
         self.options = options
         self._lock = lock
+        self._failed_appends = self._failed_upkeep = 0
         self._database = Database(directory)
         self._registry = Registry()
         self._chunks = ChunkReader(options.cache_bytes)
         self._reader = Reader(self._snapshot, self._registry, self._chunks)
-        self._keeper = Keeper(self._database, self._registry, self._chunks, options, clock)
+        self._followers = Followers(self._database, self._chunks, options.unsent_bytes)
+        self._keeper = Keeper(self._database, self._registry, self._chunks, self._followers, options, clock)
         self._writer = Writer(self._database, self._registry, self._reader, self._keeper, self._load())
         self._keeper.forget_layouts = self._writer.forget_layouts
         self._database.on_rollback = self._registry.forget_layouts
@@ -113,15 +120,27 @@ class Store:
 
         Raises: StoreError if the row is not newer than the stream's last one, or could not be written.
         """
-        self._writer.append(stream, timestamp_ms, layout, values)
+        try:
+            self._writer.append(stream, timestamp_ms, layout, values)
+        except StoreError:
+            self._failed_appends += 1
+            raise
 
-    def append_samples(self, stream: str, samples: Iterable[tuple[Labels, int, float]]) -> AppendOutcome:
+    def append_samples(
+        self, stream: str, samples: Iterable[tuple[Labels, int, float]], out_of_order_ms: int | None = None
+    ) -> AppendOutcome:
         """Store samples that carry their own times, in any order, also older than what is stored; all or none.
 
         A sample that is stored already is left out: counted as a duplicate, or reported if its value differs.
+        out_of_order_ms: one that is more than this older than the newest stored sample of its series is left out and
+        reported; None takes everything.
         Raises: StoreError if nothing was stored.
         """
-        return self._writer.append_samples(stream, samples)
+        try:
+            return self._writer.append_samples(stream, samples, out_of_order_ms)
+        except StoreError:
+            self._failed_appends += 1
+            raise
 
     def append_block(
         self,
@@ -140,6 +159,25 @@ class Store:
         """
         return self._writer.append_block(stream, timestamps_ms, layout, values, present)
 
+    # ---- sending on
+
+    def follow(self, names: Sequence[str]) -> list[Follower]:
+        """Readers of everything that is appended, in its order, each from its saved position; a new one begins now.
+
+        Those that are not named are forgotten, and with them what they have not read. `append_block` is not followed.
+        Raises: StoreError.
+        """
+        return self._followers.follow(names, self._writer.last_seq)
+
+    def labels_by_id(self, ids: Iterable[int]) -> list[Labels | None]:
+        """Label sets of series by the ids in a `StoredRow`; None for a series that has been deleted."""
+        return self._registry.index.find_labels(ids)
+
+    @property
+    def unsent_dropped(self) -> int:
+        """Samples that a follower was too far behind to get, since the store was opened."""
+        return self._followers.dropped_samples
+
     # ---- housekeeping
 
     def maintain(self) -> None:
@@ -147,7 +185,11 @@ class Store:
 
         Raises: StoreError if something could not be written; everything stored stays readable.
         """
-        self._keeper.maintain()
+        try:
+            self._keeper.maintain()
+        except StoreError:
+            self._failed_upkeep += 1
+            raise
 
     def compact(self) -> None:
         """Seal, merge and compress everything now. Raises: StoreError."""
@@ -197,6 +239,8 @@ class Store:
             first_ms=min((first for first in firsts if first is not None), default=None),
             last_ms=max((last for last in lasts if last is not None), default=None),
             damaged_chunks=self._chunks.damaged,
+            failed_appends=self._failed_appends,
+            failed_upkeep=self._failed_upkeep,
             sqlite_version=sqlite3.sqlite_version,
         )
 
@@ -244,16 +288,23 @@ class Store:
 
     def _load(self) -> int:
         """Rebuild in memory what the file holds; returns the number for the next row."""
-        next_seq = 1
         with self._database.transaction() as connection:
             self._registry.load(connection)
-            connection.execute("DELETE FROM rows WHERE seq <= (SELECT sealed_seq FROM streams WHERE id = rows.stream)")
+            connection.execute(
+                "DELETE FROM rows WHERE seq <= (SELECT sealed_seq FROM streams WHERE id = rows.stream) "
+                "AND seq <= coalesce((SELECT min(seq) FROM followers), seq)"
+            )
+            self._followers.load(connection)
+            next_seq = self._followers.last_seq() + 1
             for (sealed,) in connection.execute("SELECT sealed_seq FROM streams"):
                 next_seq = max(next_seq, sealed + 1)
             heads = {head.id: head for head in self._registry.streams.values()}
             for stream, last_ms in connection.execute("SELECT stream, max(end_ms) FROM blocks GROUP BY stream"):
                 heads[stream].last_ms = last_ms
-            rows = connection.execute("SELECT seq, stream, timestamp_ms, layout, vector FROM rows ORDER BY seq").fetchall()
+            rows = connection.execute(
+                "SELECT r.seq, r.stream, r.timestamp_ms, r.layout, r.vector FROM rows r JOIN streams s ON s.id = r.stream "
+                "WHERE r.seq > s.sealed_seq ORDER BY r.seq"
+            ).fetchall()
             for seq, stream, timestamp_ms, layout, vector in rows:
                 record = self._registry.stored_record(connection, layout)
                 heads[stream].append(seq, seq, timestamp_ms, record, np.frombuffer(vector, "<f8"))

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -28,6 +29,7 @@ from algowatch.web.requests import (
     read_parameters,
     success,
 )
+from algowatch.web.syntax_tree import syntax_tree
 from algowatch.web.workers import Workers
 
 _MAX_STEPS = 11_000
@@ -65,17 +67,18 @@ class QueryApi:
             Route("/api/v1/labels", answering_errors(self.labels), methods=both),
             Route("/api/v1/label/{name:path}/values", answering_errors(self.label_values)),
             Route("/api/v1/format_query", answering_errors(self.format_query), methods=both),
+            Route("/api/v1/parse_query", answering_errors(self.parse_query), methods=both),
         ]
 
     async def query(self, request: Request) -> Response:
         parameters = await read_parameters(request)
-        expr = _expression(parameters)
+        expr = expression_of(parameters)
         at_ms = parameters.time_ms("time", self._clock.now_ms())
         return await self._answer(request, parameters, Question(expr, at_ms, at_ms))
 
     async def query_range(self, request: Request) -> Response:
         parameters = await read_parameters(request)
-        expr = _expression(parameters)
+        expr = expression_of(parameters)
         start_ms, end_ms = parameters.time_ms("start"), parameters.time_ms("end")
         step_ms = parameters.duration_ms("step")
         if end_ms < start_ms:
@@ -104,10 +107,10 @@ class QueryApi:
 
     async def series(self, request: Request) -> Response:
         parameters = await read_parameters(request)
-        matcher_sets = _matcher_sets(parameters)
+        matcher_sets = matcher_sets_of(parameters)
         if not matcher_sets:
             raise bad_data("no match[] parameter provided")
-        span = _span(parameters)
+        span = span_of(parameters)
         limit = parameters.limit()
         return await self._read(
             request, lambda: _limited([dict(labels) for labels in self._reader.series(matcher_sets, *span)], limit)
@@ -115,14 +118,14 @@ class QueryApi:
 
     async def labels(self, request: Request) -> Response:
         parameters = await read_parameters(request)
-        matcher_sets, span = _matcher_sets(parameters), _span(parameters)
+        matcher_sets, span = matcher_sets_of(parameters), span_of(parameters)
         limit = parameters.limit()
         return await self._read(request, lambda: _limited(list(self._reader.label_names(matcher_sets, *span)), limit))
 
     async def label_values(self, request: Request) -> Response:
         parameters = await read_parameters(request)
         name = _unescape_label_name(request.path_params["name"])
-        matcher_sets, span = _matcher_sets(parameters), _span(parameters)
+        matcher_sets, span = matcher_sets_of(parameters), span_of(parameters)
         limit = parameters.limit()
         return await self._read(request, lambda: _limited(list(self._reader.label_values(name, matcher_sets, *span)), limit))
 
@@ -130,11 +133,18 @@ class QueryApi:
         return await self._workers.run_for(request, lambda turn: work(), self._timeout_ms / 1000)
 
     async def format_query(self, request: Request) -> Response:
-        expr = _expression(await read_parameters(request))
+        expr = expression_of(await read_parameters(request))
         return success(pretty(parse(expr)))
 
+    async def parse_query(self, request: Request) -> Response:
+        tree = syntax_tree(parse(expression_of(await read_parameters(request))))
+        try:
+            return success(tree)
+        except orjson.JSONEncodeError:
+            raise bad_data('invalid parameter "query": the expression nests too deep to be shown') from None
 
-def _expression(parameters: Parameters) -> str:
+
+def expression_of(parameters: Parameters) -> str:
     """The query parameter, parsed once here so that a wrong one is worded as Prometheus words it."""
     expr = parameters.get("query")
     try:
@@ -144,7 +154,8 @@ def _expression(parameters: Parameters) -> str:
     return expr
 
 
-def _matcher_sets(parameters: Parameters) -> list[Sequence[Matcher]]:
+def matcher_sets_of(parameters: Parameters) -> list[Sequence[Matcher]]:
+    """What each `match[]` asks for. Raises: ApiError."""
     sets: list[Sequence[Matcher]] = []
     for text in parameters.all("match[]"):
         try:
@@ -157,7 +168,8 @@ def _matcher_sets(parameters: Parameters) -> list[Sequence[Matcher]]:
     return sets
 
 
-def _span(parameters: Parameters) -> tuple[int, int]:
+def span_of(parameters: Parameters) -> tuple[int, int]:
+    """start and end, both inclusive; without them the whole of time. Raises: ApiError."""
     start_ms, end_ms = parameters.time_ms("start", MIN_TIME_MS), parameters.time_ms("end", MAX_TIME_MS)
     if end_ms < start_ms:
         raise bad_data('invalid parameter "end": end timestamp must not be before start time')
