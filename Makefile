@@ -29,8 +29,9 @@ check: dev ## Format, lint, types, room boundaries
 format: dev ## Put the code into shape
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-soak: dev ## Kill the store 500 times and the engine 50 times: nothing may be lost (about ten minutes)
+soak: dev ## Kill the store 500 times and the engine 50 times: nothing may be lost; ask without a pause: nothing may be late (about twelve minutes)
 	@ALGOWATCH_STORE_KILLS=500 $(BIN)/python -m pytest -q -s tests/soak
+	@ALGOWATCH_ISOLATION_SECONDS=120 $(BIN)/python -m pytest -q -s tests/engine/test_isolation.py
 	@ALGOWATCH_KILLS=50 $(BIN)/python -m pytest -q --timeout 900 tests/engine/test_main_job.py -k kill_9
 
 benchmark: dev ## Recording and rendering beside prometheus_client, in one run

@@ -47,6 +47,13 @@ def cli() -> None:
 @click.option("--no-discovery", is_flag=True, help="Do not look for bots on this machine.")
 @click.option("--retention", type=DURATION, default="30d", show_default=True, help="How long to keep samples; 0 keeps all.")
 @click.option("--webhook", "webhooks", multiple=True, metavar="URL", help="Send every alert here as JSON; may be given again.")
+@click.option(
+    "--query-processes",
+    type=click.IntRange(0, 64),
+    default=2,
+    show_default=True,
+    help="Processes that answer heavy queries beside the engine; 0 answers them in its threads.",
+)
 def up(
     config_file: Path | None,
     alertmanager_file: Path | None,
@@ -55,6 +62,7 @@ def up(
     no_discovery: bool,
     retention: int,
     webhooks: tuple[str, ...],
+    query_processes: int,
 ) -> None:
     """Find bots, scrape them each second, keep history, serve the page, send alerts."""
     from algowatch.engine.options import EngineOptions, Listen, default_data_dir
@@ -68,6 +76,7 @@ def up(
         discovery=not no_discovery,
         retention_ms=retention,
         webhook_urls=webhooks,
+        query_processes=query_processes,
     )
     run_engine(options, announce=lambda line: click.echo(line))
 

@@ -42,6 +42,8 @@ from algowatch.store.exemplars import Exemplars
 from algowatch.telemetry.registration import EngineRecord, bots_directory, remove_engine, write_engine
 from algowatch.web.app import Site, create_app
 from algowatch.web.live import LiveHub
+from algowatch.web.query_pool import PoolOptions, QueryPool
+from algowatch.web.questions import Questions, parsed
 from algowatch.web.status_api import About
 from algowatch.web.workers import Workers
 
@@ -94,10 +96,12 @@ class Engine:
 
     def _build(self) -> None:
         options, clock, configuration = self.options, self._clock, self.configuration
-        self.queries = QueryEngine(self.store.select, QueryOptions(max_steps=11_001), parse)
+        self.queries = QueryEngine(self.store.select, QueryOptions(max_steps=11_001), parsed)
         self.workers = Workers()
         self.exemplars = Exemplars(configuration.scraping.storage.exemplars.max_exemplars)
-        self.live = LiveHub(self.queries.instant, self.workers, clock)
+        self.pool = QueryPool(PoolOptions(options.data_dir, options.query_processes)) if options.query_processes else None
+        self.questions = Questions(self.queries, self.workers, self.store.count_series, self.pool)
+        self.live = LiveHub(self.questions.data, clock)
         self.alertmanagers = self._alertmanagers(configuration)
         self.notifier = Notifier(
             self._notify_options(configuration),
@@ -139,7 +143,7 @@ class Engine:
             problems=lambda: problems(self.scrapes, self.store),
         )
         return Site(
-            queries=self.queries,
+            questions=self.questions,
             reader=self.store,
             workers=self.workers,
             clock=self._clock,
@@ -232,6 +236,8 @@ class Engine:
         if self._registered:
             remove_engine(os.getpid())
         self._server.should_exit = True
+        if self.pool is not None:
+            await self.pool.stop()
         await self.scrapes.stop()
         await self.rules.stop()
         await self.remote_writes.stop()

@@ -10,6 +10,7 @@ from pathlib import Path
 from algowatch.errors import UsageError
 
 DEFAULT_LISTEN = "127.0.0.1:5174"
+DEFAULT_QUERY_PROCESSES = 2
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
@@ -49,6 +50,7 @@ class EngineOptions:
 
     retention_ms: how long samples are kept; 0 keeps everything.
     config_file: a prometheus.yml; alertmanager_file: an alertmanager.yml; both are optional.
+    query_processes: how many processes answer heavy queries, so that these hold up no scrape; 0 answers them in threads.
     webhook_urls: receivers of the built-in routing, next to what the environment names.
     """
 
@@ -61,6 +63,7 @@ class EngineOptions:
     webhook_urls: tuple[str, ...] = ()
     log_alerts: bool = True
     builtin_rules: bool = True
+    query_processes: int = DEFAULT_QUERY_PROCESSES
 
 
 def default_data_dir() -> Path:

@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from algowatch.model.labels import Labels, Matcher
     from algowatch.model.protocols import SeriesMatrix
 
-_CACHE_BYTES = 32 << 20
+DEFAULT_CACHE_BYTES = 32 << 20
 
 
 class StoreReader:
     """Each call sees what the engine had committed when it began. Thread-safe; calls wait for each other."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self._path = directory / schema.FILE_NAME
         self._lock = threading.RLock()
         self._connection = schema.open_reader(directory)
         self._registry = Registry()
-        self._reader = Reader(self._snapshot, self._registry, ChunkReader(_CACHE_BYTES))
+        self._reader = Reader(self._snapshot, self._registry, ChunkReader(cache_bytes))
         self._last_seq = 0
 
     @classmethod
-    def open(cls, directory: Path | str) -> StoreReader:
-        """Raises: StoreError if there is no store, or a newer release wrote it."""
-        return cls(Path(directory))
+    def open(cls, directory: Path | str, cache_bytes: int = DEFAULT_CACHE_BYTES) -> StoreReader:
+        """cache_bytes: memory for decoded chunks. Raises: StoreError if there is no store, or a newer release wrote it."""
+        return cls(Path(directory), cache_bytes)
 
     def close(self) -> None:
         with self._lock:

@@ -30,7 +30,7 @@ from algowatch.store.keeper import Keeper
 from algowatch.store.lock import DirectoryLock
 from algowatch.store.options import StoreOptions
 from algowatch.store.reader import MAX_MS, MIN_MS, Reader
-from algowatch.store.readonly import StoreReader
+from algowatch.store.readonly import DEFAULT_CACHE_BYTES, StoreReader
 from algowatch.store.registry import Registry
 from algowatch.store.writer import AppendOutcome, Writer
 
@@ -98,9 +98,9 @@ class Store:
             raise
 
     @classmethod
-    def open_reader(cls, directory: Path | str) -> StoreReader:
+    def open_reader(cls, directory: Path | str, cache_bytes: int = DEFAULT_CACHE_BYTES) -> StoreReader:
         """Look into a data directory that an engine may have open at the same time. Raises: StoreError."""
-        return StoreReader.open(directory)
+        return StoreReader.open(directory, cache_bytes)
 
     def close(self) -> None:
         """Let go of the file and the lock; nothing is lost if this is never called."""
@@ -264,6 +264,10 @@ class Store:
         Raises: StoreError; re.error where a matcher's regular expression is wrong.
         """
         return self._reader.series(matcher_sets, start_ms, end_ms)
+
+    def count_series(self, matchers: Sequence[Matcher]) -> int:
+        """How many series fulfil all matchers; only the index is read. Raises: re.error."""
+        return len(self._registry.index.match(matchers))
 
     def label_names(
         self, matcher_sets: Sequence[Sequence[Matcher]] = (), start_ms: int = MIN_MS, end_ms: int = MAX_MS

@@ -26,7 +26,8 @@ from algowatch.web.federate import FederateApi
 from algowatch.web.guard import OriginGuard
 from algowatch.web.lifecycle import LifecycleApi
 from algowatch.web.live import LiveHub
-from algowatch.web.query_api import QueryApi, QueryService, SeriesReader
+from algowatch.web.query_api import QueryApi, SeriesReader
+from algowatch.web.questions import Questions
 from algowatch.web.remote_write_api import RemoteWriteApi
 from algowatch.web.requests import answering_errors
 from algowatch.web.rules_api import RulesApi
@@ -44,7 +45,7 @@ class Site:
     metrics: the engine's own exposition, for an Accept header: body and content type. timeout_s, lookback_ms: of queries.
     """
 
-    queries: QueryService
+    questions: Questions
     reader: SeriesReader
     workers: Workers
     clock: Clock
@@ -86,7 +87,7 @@ def api_routes(site: Site) -> list[BaseRoute]:
         return Response(body, media_type=content_type)
 
     return [
-        *QueryApi(site.queries, site.reader, site.workers, site.clock, site.timeout_s).routes(),
+        *QueryApi(site.questions, site.reader, site.workers, site.clock, site.timeout_s).routes(),
         *ExemplarsApi(site.exemplars).routes(),
         *TargetsApi(site.scrapes).routes(),
         *RulesApi(site.groups).routes(),

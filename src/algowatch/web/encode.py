@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,20 +17,33 @@ if TYPE_CHECKING:
 
 def encode_result(result: QueryResult, instant: bool) -> bytes:
     """The `data` member of an answer: `{"resultType": …, "result": …}`."""
-    return b'{"resultType":"%b","result":%b}' % (result.type.encode(), _encode_value(result, instant))
+    return b"".join(encode_pieces(result, instant))
 
 
-def _encode_value(result: QueryResult, instant: bool) -> bytes:
+def encode_pieces(result: QueryResult, instant: bool, stats: dict[str, object] | None = None) -> Iterator[bytes]:
+    """The same, a series at a time: the whole of a large answer is never in memory. `stats` stands behind the result."""
+    yield b'{"resultType":"%b","result":' % result.type.encode()
     if result.type == "string":
-        return b"[%b,%b]" % (encode_time(int(result.steps_ms[-1])), orjson.dumps(result.text))
-    if result.type == "scalar" and instant:
+        yield b"[%b,%b]" % (encode_time(int(result.steps_ms[-1])), orjson.dumps(result.text))
+    elif result.type == "scalar" and instant:
         value = format_value(float(result.values[0, -1])).encode()
-        return b'[%b,"%b"]' % (encode_time(int(result.steps_ms[-1])), value)
-    if result.type == "vector" and instant:
-        return _encode_vector(result)
-    if result.matrices:
-        return b"[" + b",".join(series for matrix in result.matrices for series in _encode_matrix(matrix)) + b"]"
-    return b"[" + b",".join(_encode_steps(result)) + b"]"
+        yield b'[%b,"%b"]' % (encode_time(int(result.steps_ms[-1])), value)
+    elif result.type == "vector" and instant:
+        yield _encode_vector(result)
+    elif result.matrices:
+        yield from _as_list(series for matrix in result.matrices for series in _encode_matrix(matrix))
+    else:
+        yield from _as_list(_encode_steps(result))
+    yield b"}" if stats is None else b',"stats":%b}' % orjson.dumps(stats)
+
+
+def _as_list(elements: Iterable[bytes]) -> Iterator[bytes]:
+    opening = b"["
+    for element in elements:
+        yield opening
+        yield element
+        opening = b","
+    yield b"]" if opening == b"," else b"[]"
 
 
 def _encode_vector(result: QueryResult) -> bytes:
@@ -42,28 +55,24 @@ def _encode_vector(result: QueryResult) -> bytes:
     return b"[" + b",".join(samples) + b"]"
 
 
-def _encode_steps(result: QueryResult) -> list[bytes]:
+def _encode_steps(result: QueryResult) -> Iterator[bytes]:
     openings = _time_openings(result.steps_ms)
-    encoded = []
     for row, labels in enumerate(result.labels):
         present = result.present[row]
         if present.all():
-            encoded.append(_encode_series(dict(labels), openings, result.values[row]))
+            yield _encode_series(dict(labels), openings, result.values[row])
         elif present.any():
             kept = np.flatnonzero(present)
-            encoded.append(_encode_series(dict(labels), [openings[index] for index in kept], result.values[row, kept]))
-    return encoded
+            yield _encode_series(dict(labels), [openings[index] for index in kept.tolist()], result.values[row, kept])
 
 
-def _encode_matrix(matrix: SeriesMatrix) -> list[bytes]:
+def _encode_matrix(matrix: SeriesMatrix) -> Iterator[bytes]:
     openings = _time_openings(matrix.timestamps_ms)
-    encoded = []
     for row, labels in enumerate(matrix.labels):
         kept = range(len(openings)) if matrix.present is None else np.flatnonzero(matrix.present[row])
         if len(kept):
             values = matrix.values[row, kept] if matrix.present is not None else matrix.values[row]
-            encoded.append(_encode_series(dict(labels), [openings[index] for index in kept], values))
-    return encoded
+            yield _encode_series(dict(labels), [openings[index] for index in kept], values)
 
 
 def _time_openings(times_ms: NDArray[np.int64]) -> list[bytes]:
@@ -72,18 +81,22 @@ def _time_openings(times_ms: NDArray[np.int64]) -> list[bytes]:
 
 
 def _encode_series(metric: dict[str, str], openings: Sequence[bytes], values: NDArray[np.float64]) -> bytes:
-    pairs = b"".join([part for pair in zip(openings, format_values(values), strict=True) for part in pair])
-    # The first opening closes a pair that is not there: three bytes too many.
-    return b'{"metric":%b,"values":[%b"]]}' % (orjson.dumps(metric), pairs[3:])
+    pairs = [b""] * (2 * len(openings))
+    pairs[::2] = openings
+    pairs[1::2] = format_values(values)
+    pairs[0] = pairs[0][3:]  # the first opening closes a pair that is not there
+    return b'{"metric":%b,"values":[%b"]]}' % (orjson.dumps(metric), b"".join(pairs))
 
 
 def format_values(values: NDArray[np.float64]) -> list[bytes]:
     """Every value as text, by way of one call of the JSON encoder; the few that it spells otherwise one by one."""
+    if not len(values):
+        return []
     plain = np.ascontiguousarray(values, dtype=np.float64)
     size = np.abs(plain)
     odd = ~np.isfinite(plain) | (size >= 1e15) | ((size < 1e-4) & (size != 0))
-    texts = orjson.dumps(plain, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",") if len(plain) else []
-    texts = [text[:-2] if text.endswith(b".0") else text for text in texts]
+    listed = orjson.dumps(plain, option=orjson.OPT_SERIALIZE_NUMPY)
+    texts = (listed[1:-1] + b",").replace(b".0,", b",")[:-1].split(b",")
     for index in np.flatnonzero(odd).tolist():
         texts[index] = format_value(float(plain[index])).encode()
     return texts

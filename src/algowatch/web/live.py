@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from algowatch.errors import QueryError
+from algowatch.errors import AlgowatchError
 from algowatch.model.clock import Clock
-from algowatch.model.protocols import InstantQuery
-from algowatch.web.encode import encode_result, encode_time
+from algowatch.web.encode import encode_time
 from algowatch.web.requests import ApiError, bad_data
-from algowatch.web.workers import Workers
+
+InstantData = Callable[[str, int], Awaitable[bytes]]
 
 _MIN_INTERVAL_S = 0.9
 _KEEP_ALIVE_S = 10.0
@@ -31,9 +31,9 @@ class LiveHub:
     holds up the engine's end.
     """
 
-    def __init__(self, query: InstantQuery, workers: Workers, clock: Clock) -> None:
-        self._query = query
-        self._workers = workers
+    def __init__(self, ask: InstantData, clock: Clock) -> None:
+        """ask: the answer to an instant query, as JSON; raises AlgowatchError."""
+        self._ask = ask
         self._clock = clock
         self._streams: set[_Stream] = set()
         self._round = 0
@@ -102,14 +102,14 @@ class LiveHub:
             return await asyncio.shield(known[1])
         if len(self._answers) > _MAX_QUERIES * _MAX_CLIENTS:
             self._answers.clear()
-        answer = asyncio.ensure_future(self._workers.run(lambda: self._answer(expr, now_ms)))
+        answer = asyncio.ensure_future(self._answer(expr, now_ms))
         self._answers[expr] = (self._round, answer)
         return await asyncio.shield(answer)
 
-    def _answer(self, expr: str, now_ms: int) -> bytes:
+    async def _answer(self, expr: str, now_ms: int) -> bytes:
         try:
-            return encode_result(self._query(expr, now_ms), instant=True)
-        except QueryError as error:
+            return await self._ask(expr, now_ms)
+        except AlgowatchError as error:
             return orjson.dumps({"error": str(error)})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
@@ -15,12 +14,11 @@ from starlette.routing import BaseRoute, Route
 from algowatch.errors import ParseError
 from algowatch.model.clock import Clock
 from algowatch.model.labels import Labels, Matcher
-from algowatch.model.protocols import QueryResult
 from algowatch.promql import nodes
-from algowatch.promql.engine import QueryCall
 from algowatch.promql.parser import parse
 from algowatch.promql.printer import pretty
-from algowatch.web.encode import encode_result
+from algowatch.web.answers import Question
+from algowatch.web.questions import Questions, parsed
 from algowatch.web.requests import (
     MAX_TIME_MS,
     MIN_TIME_MS,
@@ -32,20 +30,12 @@ from algowatch.web.requests import (
     success,
 )
 from algowatch.web.syntax_tree import syntax_tree
-from algowatch.web.workers import Turn, Workers
+from algowatch.web.workers import Workers
 
 _MAX_STEPS = 11_000
 T = TypeVar("T")
 
 MatcherSets = Sequence[Sequence[Matcher]]
-Ask = Callable[[QueryCall], QueryResult]
-
-
-class QueryService(Protocol):
-    """Answers PromQL."""
-
-    def instant(self, expr: str, at_ms: int, call: QueryCall, /) -> QueryResult: ...
-    def range(self, expr: str, start_ms: int, end_ms: int, step_ms: int, call: QueryCall, /) -> QueryResult: ...
 
 
 class SeriesReader(Protocol):
@@ -60,10 +50,10 @@ class QueryApi:
     """The endpoints under /api/v1 that read history."""
 
     def __init__(
-        self, queries: QueryService, reader: SeriesReader, workers: Workers, clock: Clock, timeout_s: float = 120.0
+        self, questions: Questions, reader: SeriesReader, workers: Workers, clock: Clock, timeout_s: float = 120.0
     ) -> None:
         self._timeout_ms = round(timeout_s * 1000)
-        self._queries = queries
+        self._questions = questions
         self._reader = reader
         self._workers = workers
         self._clock = clock
@@ -84,7 +74,7 @@ class QueryApi:
         parameters = await read_parameters(request)
         expr = expression_of(parameters)
         at_ms = parameters.time_ms("time", self._clock.now_ms())
-        return await self._answer(request, parameters, lambda call: self._queries.instant(expr, at_ms, call), instant=True)
+        return await self._answer(request, parameters, Question(expr, at_ms, at_ms))
 
     async def query_range(self, request: Request) -> Response:
         parameters = await read_parameters(request)
@@ -102,22 +92,18 @@ class QueryApi:
             raise bad_data(
                 "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"
             )
-        return await self._answer(
-            request, parameters, lambda call: self._queries.range(expr, start_ms, end_ms, step_ms, call), instant=False
+        return await self._answer(request, parameters, Question(expr, start_ms, end_ms, step_ms))
+
+    async def _answer(self, request: Request, parameters: Parameters, question: Question) -> Response:
+        """Ask within the time-out that the caller and the engine set, waiting included."""
+        asked = dataclasses.replace(
+            question,
+            timeout_s=min(parameters.duration_ms("timeout", self._timeout_ms), self._timeout_ms) / 1000,
+            lookback_delta_ms=parameters.duration_ms("lookback_delta", 0) or None,
+            limit=parameters.limit(),
+            stats=bool(parameters.get("stats")),
         )
-
-    async def _answer(self, request: Request, parameters: Parameters, ask: Ask, instant: bool) -> Response:
-        """Ask in a worker, within the time-out that the caller and the engine set, waiting included."""
-        timeout_s = min(parameters.duration_ms("timeout", self._timeout_ms), self._timeout_ms) / 1000
-        lookback_ms = parameters.duration_ms("lookback_delta", 0) or None
-        limit, wants_stats = parameters.limit(), bool(parameters.get("stats"))
-
-        def work(turn: Turn) -> Response:
-            call = QueryCall(turn.remaining_s(), lookback_ms, turn.cancelled)
-            result = ask(call)
-            return _result_response(result, instant, limit, _statistics(call, turn) if wants_stats else None)
-
-        return await self._workers.run_for(request, work, timeout_s)
+        return await self._questions.respond(request, asked)
 
     async def series(self, request: Request) -> Response:
         parameters = await read_parameters(request)
@@ -125,21 +111,23 @@ class QueryApi:
         if not matcher_sets:
             raise bad_data("no match[] parameter provided")
         span = span_of(parameters)
-        found = await self._read(request, lambda: self._reader.series(matcher_sets, *span))
-        return _limited([dict(labels) for labels in found], parameters.limit())
+        limit = parameters.limit()
+        return await self._read(
+            request, lambda: _limited([dict(labels) for labels in self._reader.series(matcher_sets, *span)], limit)
+        )
 
     async def labels(self, request: Request) -> Response:
         parameters = await read_parameters(request)
         matcher_sets, span = matcher_sets_of(parameters), span_of(parameters)
-        found = await self._read(request, lambda: self._reader.label_names(matcher_sets, *span))
-        return _limited(list(found), parameters.limit())
+        limit = parameters.limit()
+        return await self._read(request, lambda: _limited(list(self._reader.label_names(matcher_sets, *span)), limit))
 
     async def label_values(self, request: Request) -> Response:
         parameters = await read_parameters(request)
         name = _unescape_label_name(request.path_params["name"])
         matcher_sets, span = matcher_sets_of(parameters), span_of(parameters)
-        found = await self._read(request, lambda: self._reader.label_values(name, matcher_sets, *span))
-        return _limited(list(found), parameters.limit())
+        limit = parameters.limit()
+        return await self._read(request, lambda: _limited(list(self._reader.label_values(name, matcher_sets, *span)), limit))
 
     async def _read(self, request: Request, work: Callable[[], T]) -> T:
         return await self._workers.run_for(request, lambda turn: work(), self._timeout_ms / 1000)
@@ -160,7 +148,7 @@ def expression_of(parameters: Parameters) -> str:
     """The query parameter, parsed once here so that a wrong one is worded as Prometheus words it."""
     expr = parameters.get("query")
     try:
-        parse(expr)
+        parsed(expr)
     except ParseError as error:
         raise bad_data(f'invalid parameter "query": {error}') from None
     return expr
@@ -206,43 +194,3 @@ def _limited(found: list[object] | list[str] | list[dict[str, str]], limit: int)
     if limit and len(found) > limit:
         return success(found[:limit], ["results truncated due to limit"])
     return success(found)
-
-
-def _statistics(call: QueryCall, turn: Turn) -> dict[str, object]:
-    """What `stats` asks for, as Prometheus names it; range answers are put in order while they are evaluated."""
-    began_s = turn.began_s if turn.started_s is None else turn.started_s
-    evaluated_s = time.monotonic() - began_s
-    return {
-        "timings": {
-            "evalTotalTime": evaluated_s,
-            "resultSortTime": 0,
-            "queryPreparationTime": call.read_s,
-            "innerEvalTime": evaluated_s - call.read_s,
-            "execQueueTime": turn.queued_s,
-            "execTotalTime": evaluated_s + turn.queued_s,
-        },
-        "samples": {"totalQueryableSamples": call.samples, "peakSamples": call.samples},
-    }
-
-
-def _result_response(result: QueryResult, instant: bool, limit: int, statistics: dict[str, object] | None) -> Response:
-    truncated = bool(limit) and len(result.labels) > limit and result.type in ("vector", "matrix")
-    if truncated:
-        result = _first(result, limit)
-    warnings = [*result.warnings, *(["results truncated due to limit"] if truncated else [])]
-    extras = [
-        b',"%b":%b' % (name, orjson.dumps(list(notes)))
-        for name, notes in ((b"warnings", warnings), (b"infos", result.infos))
-        if notes
-    ]
-    data = encode_result(result, instant)
-    if statistics is not None:
-        data = b'%b,"stats":%b}' % (data[:-1], orjson.dumps(statistics))
-    body = b'{"status":"success","data":%b%b}' % (data, b"".join(extras))
-    return Response(body, media_type="application/json")
-
-
-def _first(result: QueryResult, limit: int) -> QueryResult:
-    return dataclasses.replace(
-        result, labels=result.labels[:limit], values=result.values[:limit], present=result.present[:limit]
-    )

@@ -71,22 +71,34 @@ class Workers:
             return work(turn)
 
         answer = asyncio.get_running_loop().run_in_executor(self._executor, begin)
-        gone = asyncio.ensure_future(_disconnected(request))
         try:
-            await asyncio.wait((answer, gone), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if answer.done():
-                return answer.result()
-            if gone.done():
-                raise ClientGoneError("the client has closed the connection")
+            return await while_connected(request, answer, timeout_s)
+        except TimeoutError:
             where = "query queue" if turn.started_s is None else "expression evaluation"
-            raise QueryTimeoutError(f"query timed out in {where}")
+            raise QueryTimeoutError(f"query timed out in {where}") from None
         finally:
             turn.drop()
-            answer.cancel()
-            gone.cancel()
 
     def stop(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+async def while_connected(request: Request, answer: asyncio.Future[T], timeout_s: float | None = None) -> T:
+    """Wait for an answer as long as the client does; if it leaves, or the time is over, the answer is cancelled.
+
+    Raises: ClientGoneError, TimeoutError, and what the answer raises.
+    """
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((answer, gone), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        if gone.done():
+            raise ClientGoneError("the client has closed the connection")
+        raise TimeoutError
+    finally:
+        answer.cancel()
+        gone.cancel()
 
 
 async def _disconnected(request: Request) -> None:
