@@ -42,6 +42,12 @@ def exporter():
             self.end_headers()
             self.wfile.write(body)
 
+        def do_POST(self) -> None:
+            asked.append("POST " + self.path)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(204)
+            self.end_headers()
+
         def log_message(self, *args: object) -> None:
             pass
 
@@ -198,6 +204,24 @@ def test_another_routing_counts_for_what_fires_after_the_reload(start_engine, st
     assert reload(engine)[0] == 200
     bot.run("watch.kill_switches.trip(switch='daily_loss')")
     receiver.wait_for("KillSwitchActive")
+
+
+def test_remote_write_begins_and_ends_with_a_reload(start_engine, exporter, tmp_path):
+    (tmp_path / "rules.yml").write_text("groups: []\n")
+    config = write_config(tmp_path, exporter.server_address[1], "kept")
+    engine = start_engine("--config", str(config))
+    engine.wait_for_query("depth")
+    alone = config.read_text()
+    url = f"http://127.0.0.1:{exporter.server_address[1]}/write"
+    config.write_text(alone + f"remote_write: [{{url: '{url}', queue_config: {{batch_send_deadline: 100ms}}}}]\n")
+    assert reload(engine)[0] == 200
+    wait_for(lambda: "POST /write" in exporter.asked)
+    config.write_text(alone)
+    assert reload(engine)[0] == 200
+    time.sleep(0.3)
+    sent = exporter.asked.count("POST /write")
+    time.sleep(1)
+    assert exporter.asked.count("POST /write") == sent
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")

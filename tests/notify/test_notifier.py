@@ -122,7 +122,7 @@ def test_a_dead_receiver_does_not_delay_the_others_nor_the_caller(tmp_path, rece
                 await asyncio.to_thread(receiver.wait_count, 50)
                 return called
 
-        assert asyncio.run(scenario()) < 0.5
+        assert asyncio.run(scenario()) < 2  # a receiver that is waited for takes ten seconds
 
 
 def test_errors_429_and_resets_are_retried_until_delivered(tmp_path, receiver):

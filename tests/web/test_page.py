@@ -319,7 +319,10 @@ def test_hidden_tab_holds_no_connection_and_resumes(browser: Any, address: str):
         assert (asked, tab.text(".pnl .stat-value")) == ([], frozen)
         tab.page.evaluate("hide(false)")
         tab.page.wait_for_selector('.connection[data-state="live"]')
-        assert [url for url in asked if "query_range" in url], "what was missed is asked for"
+        deadline = time.monotonic() + 5
+        while not any("query_range" in url for url in asked) and time.monotonic() < deadline:
+            tab.page.wait_for_timeout(50)
+        assert any("query_range" in url for url in asked), "what was missed is not asked for"
 
 
 def test_values_are_polled_where_there_is_no_stream(browser: Any, engine: Engine):

@@ -32,6 +32,26 @@ STORE_DAMAGED = Family(
     "Chunks whose checksum failed since the start; above 0: restore a backup",
     profiles=(ENGINE,),
 )
+REMOTE_WRITE_SAMPLES = Family(
+    "algowatch_remote_write_samples_total",
+    "counter",
+    "Samples for a remote write receiver, by what became of them: sent, retried (will be sent) or dropped (it refused them)",
+    ("receiver", "outcome"),
+    profiles=(ENGINE,),
+)
+REMOTE_WRITE_BEHIND = Family(
+    "algowatch_remote_write_behind_seconds",
+    "gauge",
+    "Age of the oldest sample that a remote write receiver has not got; one that grows is a receiver that is away or too slow",
+    ("receiver",),
+    profiles=(ENGINE,),
+)
+REMOTE_WRITE_UNSENT = Family(
+    "algowatch_remote_write_abandoned_samples_total",
+    "counter",
+    "Samples that were not sent because a receiver was away for too long; they are still in this store",
+    profiles=(ENGINE,),
+)
 NOTIFICATIONS = Family(
     "algowatch_notifications_total",
     "counter",
@@ -70,6 +90,9 @@ ENGINE_FAMILIES = (
     STORE_BYTES,
     STORE_WAL_BYTES,
     STORE_DAMAGED,
+    REMOTE_WRITE_SAMPLES,
+    REMOTE_WRITE_BEHIND,
+    REMOTE_WRITE_UNSENT,
     NOTIFICATIONS,
     NOTIFICATIONS_QUEUED,
     LIVE_STREAMS,

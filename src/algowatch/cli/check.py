@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from algowatch.cli.backup import check_history_file, is_history
 from algowatch.config import read_document
 from algowatch.engine.configuration import read_config
 from algowatch.errors import ConfigError, Fault
@@ -23,6 +24,9 @@ def check_files(files: Sequence[Path]) -> int:
     """Check each file; 1 when one has a fault."""
     bad = False
     for path in files:
+        if is_history(path):
+            bad |= check_history_file(path) > 0
+            continue
         try:
             found = check_file(path)
         except ConfigError as error:

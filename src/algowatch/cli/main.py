@@ -106,12 +106,44 @@ def alerts(url: str | None, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("files", nargs=-1, required=True, type=FILE)
-def check(files: tuple[Path, ...]) -> None:
-    """Check prometheus.yml, alertmanager.yml and rule files; every fault with its line."""
+@click.argument("files", nargs=-1, type=FILE)
+@click.option(
+    "--data", "data_dir", type=DIRECTORY, help="Also read all history in this data directory and name what is damaged."
+)
+def check(files: tuple[Path, ...], data_dir: Path | None) -> None:
+    """Check prometheus.yml, alertmanager.yml, rule files and backups; every fault with its line."""
+    from algowatch.cli.backup import check_history
     from algowatch.cli.check import check_files
 
-    sys.exit(check_files(files))
+    if not files and data_dir is None:
+        raise click.UsageError("name files to check, or a data directory with --data")
+    bad = check_files(files)
+    if data_dir is not None:
+        bad = max(bad, check_history(data_dir))
+    sys.exit(bad)
+
+
+@cli.command()
+@click.argument("file", type=FILE)
+@click.option("--data", "data_dir", type=DIRECTORY, help="The history to copy.  [default: the user's data directory]")
+def backup(file: Path, data_dir: Path | None) -> None:
+    """Copy history, silences and the notifications' state to one new file, also while the engine runs."""
+    from algowatch.cli.backup import write_backup
+    from algowatch.engine.options import default_data_dir
+
+    sys.exit(write_backup(file, data_dir or default_data_dir()))
+
+
+@cli.command()
+@click.argument("file", type=FILE)
+@click.option("--data", "data_dir", type=DIRECTORY, help="Where to put it.  [default: the user's data directory]")
+@click.option("--force", is_flag=True, help="Replace the history that is there.")
+def restore(file: Path, data_dir: Path | None, force: bool) -> None:
+    """Put a backup in place; the engine must not run on that directory."""
+    from algowatch.cli.backup import restore_backup
+    from algowatch.engine.options import default_data_dir
+
+    sys.exit(restore_backup(file, data_dir or default_data_dir(), force))
 
 
 @cli.command()

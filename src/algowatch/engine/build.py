@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 
 from algowatch.engine.options import EngineOptions
 from algowatch.engine.reload import Configuration, Reloader, read_configuration
+from algowatch.engine.remote_write import RemoteWrites
 from algowatch.engine.selfmetrics import SelfMetrics
 from algowatch.engine.server import WebServer, bind
 from algowatch.errors import StoreError, UsageError
@@ -77,6 +78,11 @@ class Engine:
     def url(self) -> str:
         return self.listen.url
 
+    def integrations(self) -> list[str]:
+        """The kinds of services that alerts go to, each once, such as `log` and `webhook`."""
+        channels = [channel for receiver in self.notifier.routing.receivers.values() for channel in receiver]
+        return list(dict.fromkeys(channel.integration for channel in channels))
+
     def _build(self) -> None:
         options, clock, configuration = self.options, self._clock, self.configuration
         self.queries = QueryEngine(self.store.select, QueryOptions(), parse)
@@ -93,8 +99,16 @@ class Engine:
             self._landed,
             self._append_dated,
         )
+        asked = configuration.scraping
+        self.remote_writes = RemoteWrites(asked.remote_write, asked.global_.external_labels, self.store, clock)
         self.reloader = Reloader(options, clock, self._take)
-        self.metrics = SelfMetrics(self.store, self.notifier, lambda: self.live.streams, self.reloader.state)
+        self.metrics = SelfMetrics(
+            self.store,
+            self.notifier,
+            lambda: self.remote_writes.senders,
+            lambda: self.live.streams,
+            self.reloader.state,
+        )
         site = Site(
             queries=self.queries,
             reader=self.store,
@@ -139,6 +153,7 @@ class Engine:
         await self.rules.start()
         self._tasks.append(asyncio.create_task(self._server.serve([self._socket]), name="web"))
         await self.scrapes.start(self.configuration.scraping)
+        self.remote_writes.start()
         self._tasks.append(asyncio.create_task(self._maintain(), name="maintain"))
         self._register()
 
@@ -147,7 +162,10 @@ class Engine:
 
         Raises: UsageError, before anything changed.
         """
-        await self.scrapes.reload(configuration.scraping)
+        asked = configuration.scraping
+        plan = self.remote_writes.plan(asked.remote_write, asked.global_.external_labels)
+        await self.scrapes.reload(asked)
+        await self.remote_writes.take(plan)
         self.rules.replace(configuration.rule_groups, self._rule_options(configuration))
         await self.notifier.reload(self._notify_options(configuration))
         self.configuration = configuration
@@ -165,6 +183,7 @@ class Engine:
         self._server.should_exit = True
         await self.scrapes.stop()
         await self.rules.stop()
+        await self.remote_writes.stop()
         for task in self._tasks[1:]:
             task.cancel()
         await asyncio.wait(self._tasks, timeout=3)

@@ -11,7 +11,6 @@ from algowatch.scrape.sections import ScrapeFile
 _NOT_DONE = {
     ("alerting", "alertmanagers"): "leave it out and give your alertmanager.yml with --alertmanager-config; "
     "algowatch routes and delivers alerts itself",
-    ("remote_write",): "leave it out; a Prometheus can be given the same scrape_configs beside algowatch",
 }
 
 
@@ -23,7 +22,7 @@ def read_config(path: Path | None) -> ScrapeFile:
     if path is None:
         return ScrapeFile()
     config, document = load_config(path)
-    asked = {("alerting", "alertmanagers"): config.alerting.alertmanagers, ("remote_write",): config.remote_write}
+    asked = {("alerting", "alertmanagers"): config.alerting.alertmanagers}
     faults = [
         document.fault(location, "not supported by the embedded engine", mend)
         for location, mend in _NOT_DONE.items()

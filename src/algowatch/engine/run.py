@@ -22,6 +22,7 @@ def run_engine(options: EngineOptions, announce: Announce) -> None:
     Raises: ConfigError, UsageError, StoreError before anything is served.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     asyncio.run(_serve(options, announce))
 
 
@@ -32,6 +33,7 @@ async def _serve(options: EngineOptions, announce: Announce) -> None:
     reload_on_signal(engine)
     try:
         announce(f"algowatch is at {engine.url} (history in {options.data_dir})")
+        announce(f"Alerts go to: {', '.join(engine.integrations())}. Ctrl-C ends it.")
         await engine.wait(ended)
     finally:
         await engine.stop()

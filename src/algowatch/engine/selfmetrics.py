@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from algowatch.catalog import engine as families
 from algowatch.catalog.families import Family
 from algowatch.model.version import VERSION
 from algowatch.notify.notifier import Notifier
+from algowatch.store.sender import Sender
 from algowatch.store.store import Store
 from algowatch.telemetry import exposition
 from algowatch.telemetry.registry import Registry, Samples
@@ -26,11 +27,13 @@ class SelfMetrics:
         self,
         store: Store,
         notifier: Notifier,
+        senders: Callable[[], Sequence[Sender]],
         live_streams: Callable[[], int],
         reload_state: Callable[[], ReloadState],
     ) -> None:
         self._store = store
         self._notifier = notifier
+        self._senders = senders
         self._live_streams = live_streams
         self._reload_state = reload_state
         self._scrapes: Counter[tuple[str, str]] = Counter()
@@ -57,11 +60,24 @@ class SelfMetrics:
         yield families.STORE_BYTES, [((), float(stats.file_bytes))]
         yield families.STORE_WAL_BYTES, [((), float(stats.wal_bytes))]
         yield families.STORE_DAMAGED, [((), float(stats.damaged_chunks))]
+        yield from self._remote_writes()
         yield from self._notifications()
         state = self._reload_state()
         yield families.RELOAD_SUCCESSFUL, [((), float(state.success))]
         yield families.RELOADED_AT, [((), state.taken_at_ms / 1000)]
         yield families.LIVE_STREAMS, [((), float(self._live_streams()))]
+
+    def _remote_writes(self) -> Iterator[tuple[Family, Samples]]:
+        yield (
+            families.REMOTE_WRITE_SAMPLES,
+            [
+                ((sender.name, outcome), float(getattr(sender.state, outcome)))
+                for sender in self._senders()
+                for outcome in ("sent", "retried", "dropped")
+            ],
+        )
+        yield families.REMOTE_WRITE_BEHIND, [((sender.name,), sender.behind_s()) for sender in self._senders()]
+        yield families.REMOTE_WRITE_UNSENT, [((), float(self._store.unsent_dropped))]
 
     def _notifications(self) -> Iterator[tuple[Family, Samples]]:
         counted = self._notifier.stats()

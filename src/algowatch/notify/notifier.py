@@ -23,7 +23,7 @@ from algowatch.model.clock import Clock, SystemClock
 from algowatch.model.labels import Labels, Matcher
 from algowatch.notify.lanes import Item, Lane, LaneOptions, Report
 from algowatch.notify.notified import fingerprint
-from algowatch.notify.outbox import Outbox, Pending, Remembered, pending_message
+from algowatch.notify.outbox import FILE_NAME, Outbox, Pending, Remembered, pending_message
 from algowatch.notify.pipeline import ChannelKey, Notification, Pipeline
 from algowatch.notify.record import Record, records_of
 from algowatch.notify.routing import Routing, built_in_routing
@@ -90,7 +90,7 @@ class Notifier:
     async def start(self) -> None:
         """Open the outbox, take up what an earlier run left undone. Raises: StoreError."""
         self._loop = asyncio.get_running_loop()
-        self._outbox = await asyncio.to_thread(Outbox.open, self._options.directory / "state.db")
+        self._outbox = await asyncio.to_thread(Outbox.open, self._options.directory / FILE_NAME)
         remembered = await asyncio.to_thread(self._outbox.remembered, _KEEP_RECORDS)
         self._ids = count(remembered.last_id + 1)
         self._records.extendleft(reversed(remembered.records))

@@ -25,6 +25,7 @@ from algowatch.notify.pipeline import ChannelKey, Notification
 from algowatch.notify.silences import Silence, matcher_from_json, matcher_to_json
 from algowatch.senders.message import alert_from_dict, alert_to_dict, to_json
 
+FILE_NAME = "state.db"
 _SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE outbox (id INTEGER PRIMARY KEY, channel TEXT NOT NULL, group_key TEXT NOT NULL, message TEXT NOT NULL,

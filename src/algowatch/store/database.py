@@ -147,33 +147,6 @@ class Database:
             except sqlite3.Error as error:
                 raise schema.explain(error, self.path) from error
 
-    def backup(self, path: Path) -> None:
-        """Copy one moment of the file to a new file and check the copy.
-
-        Raises: StoreError if the file exists, cannot be written, or the copy is not sound.
-        """
-        if path.exists():
-            raise StoreError(f"{path}: exists already; name a new file for the backup")
-        partial = path.with_name(path.name + ".partial")
-        source = self._borrow()
-        try:
-            partial.unlink(missing_ok=True)
-            with contextlib.closing(sqlite3.connect(partial)) as copy:
-                source.backup(copy)
-                copy.execute("PRAGMA journal_mode = DELETE")
-                (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
-            if verdict != "ok":
-                raise StoreError(f"{path}: the copy is not sound: {verdict}; try another disk")
-            partial.replace(path)
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(
-                f"{path}: cannot write the backup: {error}; name a file where there is room and leave to write"
-            ) from error
-        finally:
-            self._give_back(source)
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-
     def checkpoint(self, *, truncate: bool = False) -> None:
         """Move the WAL into the file; what readers still look at stays in the WAL until the next time."""
         self._sync_wal()

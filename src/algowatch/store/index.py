@@ -47,6 +47,10 @@ class SeriesIndex:
         labels, removed = self._labels, self._removed
         return [labels.get(series) or removed[series] for series in ids]
 
+    def find_labels(self, ids: Iterable[int]) -> list[Labels | None]:
+        """The label sets; None for a series that is gone."""
+        return [self._labels.get(series) for series in ids]
+
     def shards_of(self, ids: Iterable[int]) -> list[int]:
         """The shard of each series; 0, which is no shard, for a series that is gone."""
         shards = self._shards

@@ -28,6 +28,7 @@ from algowatch.store.blocks import (
     write_chunks,
 )
 from algowatch.store.database import Database
+from algowatch.store.follow import Followers
 from algowatch.store.head import StreamHead, head_pieces, view
 from algowatch.store.registry import Pending, Registry
 
@@ -57,16 +58,23 @@ class Keeper:
     """`work_lock` is held by whoever moves chunks about: one at a time."""
 
     def __init__(
-        self, database: Database, registry: Registry, chunks: ChunkReader, options: StoreOptions, clock: Clock
+        self,
+        database: Database,
+        registry: Registry,
+        chunks: ChunkReader,
+        followers: Followers,
+        options: StoreOptions,
+        clock: Clock,
     ) -> None:
         self.work_lock = threading.RLock()
         self.forget_layouts: Callable[[], None] = registry.forget_layouts
         self._database = database
         self._registry = registry
         self._chunks = chunks
+        self._followers = followers
         self._options = options
         self._clock = clock
-        self._sealed_rows: list[int] = []
+        self._done_rows: list[int] = []
 
     def maintain(self) -> None:
         """One round of all that is due; what fails does not keep the rest from being done.
@@ -124,7 +132,9 @@ class Keeper:
         with self._database.write_lock:
             heads = view([stream])
             pieces = head_pieces(heads, None)
-            seqs = [seq for _, segments in heads for segment in segments for seq in segment.seqs[: segment.count].tolist()]
+            segments = [segment for _, segments in heads for segment in segments]
+            seqs = [seq for segment in segments for seq in segment.seqs[: segment.count].tolist()]
+            sizes = [8 * len(segment.layout) for segment in segments for _ in range(segment.count)]
         if not seqs:
             return
         blocks = encode_blocks(pieces)
@@ -137,16 +147,17 @@ class Keeper:
                     write_block(connection, self._registry, pending, stream.id, SEALED, block)
                 connection.execute("UPDATE streams SET sealed_seq = ? WHERE id = ?", (sealed_seq, stream.id))
             self._registry.commit(pending)
-        self._sealed_rows.extend(seqs)
+        self._followers.hold(seqs, sizes)
 
     def _delete_sealed_rows(self) -> None:
         """A few at a time; a row that outlives a crash is deleted when the store is opened again."""
-        while self._sealed_rows:
-            batch = self._sealed_rows[-16:]
+        self._done_rows.extend(self._followers.release())
+        while self._done_rows:
+            batch = self._done_rows[-16:]
             self._database.give_way()
             with self._database.transaction() as connection:
                 connection.executemany("DELETE FROM rows WHERE seq = ?", [(seq,) for seq in batch])
-            del self._sealed_rows[-16:]
+            del self._done_rows[-16:]
 
     # ---- merging
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from algowatch.errors import StoreError
 
+LOCK_NAME = "algowatch.lock"
 _LOCK_BYTE = 1 << 20  # far behind the text, so that Windows lets others read who holds the lock
 
 if sys.platform == "win32":
@@ -33,7 +34,7 @@ class DirectoryLock:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / "algowatch.lock"
+        self._path = directory / LOCK_NAME
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._file = open(self._path, "a+b")  # noqa: SIM115 - it stays open as long as the lock is held

@@ -12,6 +12,7 @@ class StoreOptions:
     cache_bytes:       memory for decoded chunks.
     seal_rows:         a stream's rows become chunks when it has this many …
     seal_min_rows, seal_cells: … or at least so many rows and so many samples in all.
+    unsent_bytes:      what waits for a remote write receiver that is away; above it the oldest is not sent on any more.
     """
 
     retention_ms: int = 30 * 86_400_000
@@ -20,3 +21,4 @@ class StoreOptions:
     seal_rows: int = 120
     seal_min_rows: int = 30
     seal_cells: int = 600_000
+    unsent_bytes: int = 8 << 30

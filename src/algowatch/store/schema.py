@@ -7,6 +7,7 @@ layouts   ordered lists of series ids: of rows, and of chunks; found again by th
 rows      the head: one row per scrape, float64 little-endian in the layout's order; `seq` ascends with every append.
 blocks    the timestamps that the chunks of one stream share over a span of time.
 chunks    the values of one shard over one block, with their crc32.
+followers who reads rows in order, and up to which `seq`; not in stores of the first release, which do not miss it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ CREATE TABLE chunks (id INTEGER PRIMARY KEY AUTOINCREMENT, shard INTEGER NOT NUL
 CREATE INDEX chunks_by_shard ON chunks (shard, end_ms, start_ms, block, layout);
 CREATE INDEX chunks_by_block ON chunks (block);
 """
+_LATER_TABLES = "CREATE TABLE IF NOT EXISTS followers (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID"
 
 
 def open_writer(directory: Path) -> sqlite3.Connection:
@@ -66,7 +68,11 @@ def open_writer(directory: Path) -> sqlite3.Connection:
 
 def open_reader(directory: Path) -> sqlite3.Connection:
     """A connection that only reads; it may be used by any thread, by one at a time."""
-    path = directory / FILE_NAME
+    return open_file_reader(directory / FILE_NAME)
+
+
+def open_file_reader(path: Path) -> sqlite3.Connection:
+    """As `open_reader`, of a store's file of any name. Raises: StoreError."""
     if not path.is_file():
         raise StoreError(f"{path}: there is no store; start the engine with this data directory once, or name another")
     try:
@@ -106,6 +112,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {_APPLICATION_ID}; "
             f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
+    connection.execute(_LATER_TABLES)
 
 
 def explain(error: sqlite3.Error, path: Path) -> StoreError:

@@ -18,8 +18,11 @@ import numpy as np
 from algowatch.model.clock import Clock, SystemClock
 from algowatch.model.labels import Labels, Matcher
 from algowatch.model.protocols import Layout, SeriesMatrix
+from algowatch.store.backup import Saved, back_up
 from algowatch.store.blocks import ChunkReader
+from algowatch.store.check import StoreCheck, check
 from algowatch.store.database import Database
+from algowatch.store.follow import Follower, Followers
 from algowatch.store.head import HeadView, view
 from algowatch.store.keeper import Keeper
 from algowatch.store.lock import DirectoryLock
@@ -68,7 +71,8 @@ class Store:
         self._registry = Registry()
         self._chunks = ChunkReader(options.cache_bytes)
         self._reader = Reader(self._snapshot, self._registry, self._chunks)
-        self._keeper = Keeper(self._database, self._registry, self._chunks, options, clock)
+        self._followers = Followers(self._database, self._chunks, options.unsent_bytes)
+        self._keeper = Keeper(self._database, self._registry, self._chunks, self._followers, options, clock)
         self._writer = Writer(self._database, self._registry, self._reader, self._keeper, self._load())
         self._keeper.forget_layouts = self._writer.forget_layouts
         self._database.on_rollback = self._registry.forget_layouts
@@ -137,6 +141,25 @@ class Store:
         """
         return self._writer.append_block(stream, timestamps_ms, layout, values, present)
 
+    # ---- sending on
+
+    def follow(self, names: Sequence[str]) -> list[Follower]:
+        """Readers of everything that is appended, in its order, each from its saved position; a new one begins now.
+
+        Those that are not named are forgotten, and with them what they have not read. `append_block` is not followed.
+        Raises: StoreError.
+        """
+        return self._followers.follow(names, self._writer.last_seq)
+
+    def labels_by_id(self, ids: Iterable[int]) -> list[Labels | None]:
+        """Label sets of series by the ids in a `StoredRow`; None for a series that has been deleted."""
+        return self._registry.index.find_labels(ids)
+
+    @property
+    def unsent_dropped(self) -> int:
+        """Samples that a follower was too far behind to get, since the store was opened."""
+        return self._followers.dropped_samples
+
     # ---- housekeeping
 
     def maintain(self) -> None:
@@ -158,13 +181,16 @@ class Store:
         ids = [self._registry.index.match(matchers) for matchers in matcher_sets]
         return self._keeper.delete(np.unique(np.concatenate(ids)), start_ms, end_ms) if ids else 0
 
-    def backup(self, path: Path | str) -> None:
-        """Copy the store, as it is at this moment, to a new file while it goes on; the copy is checked.
+    def backup(self, path: Path | str) -> Saved:
+        """Copy the store, as it is at this moment, to a new file while it goes on; the copy is read back. See `back_up`.
 
-        To restore, put the file as `algowatch.db` into an empty data directory.
-        Raises: StoreError if the file exists already, cannot be written, or the copy is not sound.
+        Raises: StoreError if the file exists already, cannot be written, or the copy is not what was read.
         """
-        self._database.backup(Path(path))
+        return back_up(self.directory, Path(path))
+
+    def check(self) -> StoreCheck:
+        """Decode everything that is stored at this moment and say what is damaged. Raises: StoreError."""
+        return check(self.directory)
 
     def stats(self) -> StoreStats:
         streams = list(self._registry.streams.values())
@@ -230,16 +256,23 @@ class Store:
 
     def _load(self) -> int:
         """Rebuild in memory what the file holds; returns the number for the next row."""
-        next_seq = 1
         with self._database.transaction() as connection:
             self._registry.load(connection)
-            connection.execute("DELETE FROM rows WHERE seq <= (SELECT sealed_seq FROM streams WHERE id = rows.stream)")
+            connection.execute(
+                "DELETE FROM rows WHERE seq <= (SELECT sealed_seq FROM streams WHERE id = rows.stream) "
+                "AND seq <= coalesce((SELECT min(seq) FROM followers), seq)"
+            )
+            self._followers.load(connection)
+            next_seq = self._followers.last_seq() + 1
             for (sealed,) in connection.execute("SELECT sealed_seq FROM streams"):
                 next_seq = max(next_seq, sealed + 1)
             heads = {head.id: head for head in self._registry.streams.values()}
             for stream, last_ms in connection.execute("SELECT stream, max(end_ms) FROM blocks GROUP BY stream"):
                 heads[stream].last_ms = last_ms
-            rows = connection.execute("SELECT seq, stream, timestamp_ms, layout, vector FROM rows ORDER BY seq").fetchall()
+            rows = connection.execute(
+                "SELECT r.seq, r.stream, r.timestamp_ms, r.layout, r.vector FROM rows r JOIN streams s ON s.id = r.stream "
+                "WHERE r.seq > s.sealed_seq ORDER BY r.seq"
+            ).fetchall()
             for seq, stream, timestamp_ms, layout, vector in rows:
                 record = self._registry.stored_record(connection, layout)
                 heads[stream].append(seq, seq, timestamp_ms, record, np.frombuffer(vector, "<f8"))

@@ -50,6 +50,10 @@ class Writer:
         self._known_layouts: dict[str, list[tuple[Layout, LayoutRecord]]] = {}
         self._next_seq = next_seq
 
+    def last_seq(self) -> int:
+        """The number of the newest row."""
+        return self._next_seq - 1
+
     def forget_layouts(self) -> None:
         self._known_layouts.clear()
         self._registry.forget_layouts()
