@@ -146,6 +146,21 @@ def restore(file: Path, data_dir: Path | None, force: bool) -> None:
     sys.exit(restore_backup(file, data_dir or default_data_dir(), force))
 
 
+@cli.group()
+def test() -> None:
+    """Run unit tests of what you have configured."""
+
+
+@test.command("rules")
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="What failed, for programs.")
+def test_rules(files: tuple[Path, ...], as_json: bool) -> None:
+    """Run unit tests of rule files, written for `promtool test rules`; exit code 1 when one fails."""
+    from algowatch.cli.rule_tests import test_rules as run_tests
+
+    sys.exit(run_tests(files, as_json))
+
+
 @cli.command()
 @click.argument("name")
 def forget(name: str) -> None:
