@@ -70,7 +70,7 @@ tests:
   promql_expr_test:
   - {expr: "desk:loss:sum", eval_time: 3m, exp_samples: [{labels: 'desk:loss:sum{desk="a", team="desk"}', value: -1}]}
   - {expr: 'pnl:later{desk="a"}', eval_time: 3m, exp_samples: [{labels: 'pnl:later{desk="a"}', value: -1}]}
-  - expr: 'count_over_time(ALERTS{alertname="Loss"}[10m])'
+  - expr: 'count_over_time(ALERTS{alertname="Loss"}[9m30s])'
     eval_time: 10m
     exp_samples:
     - {labels: '{alertname="Loss", alertstate="firing", desk="a", team="desk", tier="two"}', value: 4}
@@ -78,7 +78,7 @@ tests:
     - {labels: '{alertname="Loss", alertstate="firing", desk="a", team="desk"}', value: 4}
   - {expr: "1 + 2", eval_time: 1m, exp_samples: [{labels: '{}', value: 3}]}
   - {expr: 'pnl offset -2m', eval_time: 10m, exp_samples: [{labels: 'pnl{desk="a"}', value: 2}]}
-  - expr: max_over_time(pnl[3m:])
+  - expr: max_over_time(pnl[2m30s:])
     eval_time: 3m
     exp_samples: [{labels: '{desk="a"}', value: -1}, {labels: '{desk="b"}', value: 5}]
   - {expr: "0.1 + 0.2", eval_time: 1m, exp_samples: [{labels: '{}', value: 0.3}]}
