@@ -61,14 +61,6 @@ def test_a_key_that_prometheus_knows_and_the_engine_does_not_do(tmp_path):
     assert line.startswith("algowatch: prometheus.yml:3: scrape_configs[0].kubernetes_sd_configs: not supported")
 
 
-def test_what_would_silently_be_left_undone(tmp_path):
-    (tmp_path / "prometheus.yml").write_text(
-        "alerting:\n  alertmanagers:\n    - static_configs: [{targets: ['127.0.0.1:9093']}]\n"
-    )
-    (line,) = up("--config", "prometheus.yml", folder=tmp_path)
-    assert line.startswith("algowatch: prometheus.yml:2: alerting.alertmanagers: not supported")
-
-
 def test_a_rule_whose_expression_does_not_parse(tmp_path):
     (tmp_path / "prometheus.yml").write_text("rule_files: [rules.yml]\n")
     (tmp_path / "rules.yml").write_text(
@@ -136,6 +128,18 @@ def test_an_expression_that_does_not_parse(tmp_path):
 def test_a_question_with_no_engine_to_ask(tmp_path):
     (line,) = complaint("query", "up", folder=tmp_path)
     assert line == "algowatch: no engine runs here; start one with `algowatch up`, or name one with --url"
+
+
+@pytest.mark.parametrize("url", ["foo", "http://", "ftp://a/b", "http://user:sekret@[::1"])
+def test_a_webhook_that_is_no_address_is_refused_without_showing_it(tmp_path, url):
+    (line,) = up("--webhook", url, folder=tmp_path)
+    assert line.startswith("algowatch: --webhook (number 1): not an http(s) address; ")
+    assert "sekret" not in line
+
+
+def test_a_pipe_in_place_of_a_file(tmp_path):
+    os.mkfifo(tmp_path / "prometheus.yml")
+    assert up("--config", "prometheus.yml", folder=tmp_path) == ["algowatch: prometheus.yml: is not a file; name a file"]
 
 
 def test_a_duration_that_is_none(tmp_path):

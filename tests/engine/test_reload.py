@@ -206,6 +206,18 @@ def test_another_routing_counts_for_what_fires_after_the_reload(start_engine, st
     receiver.wait_for("KillSwitchActive")
 
 
+def test_external_labels_stand_on_what_receivers_get_and_not_on_the_rules_alerts(start_engine, exporter, tmp_path, receiver):
+    (tmp_path / "rules.yml").write_text(HELD.replace("for: 2s", "for: 0s") % "from {{ $externalLabels.site }}")
+    shared = ", external_labels: {site: home, severity: info}"
+    config = write_config(tmp_path, exporter.server_address[1], "kept", shared=shared)
+    engine = start_engine("--config", str(config), "--webhook", receiver.url)
+    _, alert = receiver.wait_for("Held")
+    assert (alert["labels"]["site"], alert["labels"]["severity"]) == ("home", "warning")
+    assert alert["annotations"]["summary"] == "from home"
+    assert "site" not in alert_of(engine, "Held")["labels"]
+    assert all("site" not in labels for labels, _ in engine.query("ALERTS"))
+
+
 def test_remote_write_begins_and_ends_with_a_reload(start_engine, exporter, tmp_path):
     (tmp_path / "rules.yml").write_text("groups: []\n")
     config = write_config(tmp_path, exporter.server_address[1], "kept")

@@ -84,10 +84,14 @@ def call(url: str | None, path: str, parameters: dict[str, str]) -> Any:
 
 
 def _refusal(error: urllib.error.HTTPError) -> str:
+    """The API's own words: Prometheus's API has them in an object, Alertmanager's as a bare text or under "message"."""
     try:
-        return str(json.load(error)["error"])
-    except (ValueError, KeyError, TypeError):
-        return f"{error.url} answered {error.code}"
+        said = json.load(error)
+    except ValueError:
+        said = None
+    if isinstance(said, dict):
+        said = said.get("error") or said.get("message")
+    return said if isinstance(said, str) and said else f"{error.url} answered {error.code}"
 
 
 def _running_engine() -> str:

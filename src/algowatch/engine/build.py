@@ -10,11 +10,14 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 
+from algowatch.engine.about import flags, problems
+from algowatch.engine.alertmanagers import Alertmanagers
 from algowatch.engine.options import EngineOptions
 from algowatch.engine.reload import Configuration, Reloader, read_configuration
 from algowatch.engine.remote_write import RemoteWrites
@@ -29,12 +32,18 @@ from algowatch.promql.engine import QueryEngine, QueryOptions
 from algowatch.promql.parser import parse
 from algowatch.rules.manager import RuleManager
 from algowatch.rules.options import RuleOptions
+from algowatch.scrape.exposition import Exemplar
 from algowatch.scrape.loop import ScrapeReport
 from algowatch.scrape.manager import ScrapeManager, ScrapeOptions
+from algowatch.scrape.shown import configuration_yaml
+from algowatch.senders.channels import from_environment
+from algowatch.senders.http import is_address
 from algowatch.store import Store, StoreOptions
+from algowatch.store.exemplars import Exemplars
 from algowatch.telemetry.registration import EngineRecord, bots_directory, remove_engine, write_engine
 from algowatch.web.app import Site, create_app
 from algowatch.web.live import LiveHub
+from algowatch.web.status_api import About
 from algowatch.web.workers import Workers
 
 _log = logging.getLogger(__name__)
@@ -58,6 +67,7 @@ class Engine:
         self._clock = clock or SystemClock()
         self._on_delivered = on_delivered
         self.configuration = read_configuration(options)
+        _check_receivers(options)
         make_data_dir(options.data_dir)
         self._socket, self.listen = bind(options.listen)
         try:
@@ -85,10 +95,17 @@ class Engine:
 
     def _build(self) -> None:
         options, clock, configuration = self.options, self._clock, self.configuration
-        self.queries = QueryEngine(self.store.select, QueryOptions(), parse)
+        self.queries = QueryEngine(self.store.select, QueryOptions(max_steps=11_001), parse)
         self.workers = Workers()
+        self.exemplars = Exemplars(configuration.scraping.storage.exemplars.max_exemplars)
         self.live = LiveHub(self.queries.instant, self.workers, clock)
-        self.notifier = Notifier(self._notify_options(configuration), clock, self._delivered)
+        self.alertmanagers = self._alertmanagers(configuration)
+        self.notifier = Notifier(
+            self._notify_options(configuration),
+            clock,
+            self._delivered,
+            forward=lambda alerts: self.alertmanagers.put(alerts),
+        )
         rule_options = self._rule_options(configuration)
         self.rules = RuleManager(rule_options, self.queries.instant, self.store.append, self._deliver, clock)
         self.rules.replace(configuration.rule_groups)
@@ -98,10 +115,11 @@ class Engine:
             clock,
             self._landed,
             self._append_dated,
+            self._found_exemplar,
         )
+        self.reloader = Reloader(options, clock, self._take)
         asked = configuration.scraping
         self.remote_writes = RemoteWrites(asked.remote_write, asked.global_.external_labels, self.store, clock)
-        self.reloader = Reloader(options, clock, self._take)
         self.metrics = SelfMetrics(
             self.store,
             self.notifier,
@@ -109,28 +127,53 @@ class Engine:
             lambda: self.live.streams,
             self.reloader.state,
         )
-        site = Site(
+        self.app: Starlette = create_app(self._site())
+        self._server = WebServer(self.app, self.live.stop)
+
+    def _site(self) -> Site:
+        options = self.options
+        about = About(
+            url=self.url,
+            retention_ms=options.retention_ms,
+            reload_state=self.reloader.state,
+            flags=flags(options, self.listen, self.queries.options, self.workers.threads),
+            configuration=lambda: configuration_yaml(self.configuration.scraping),
+            problems=lambda: problems(self.scrapes, self.store),
+        )
+        return Site(
             queries=self.queries,
             reader=self.store,
             workers=self.workers,
-            clock=clock,
+            clock=self._clock,
             live=self.live,
             notifier=self.notifier,
             groups=self.rules.groups,
             scrapes=self.scrapes,
             store=self.store,
             metrics=self.metrics.exposition,
-            retention_ms=options.retention_ms,
             reload=self.reloader.reload,
-            reload_state=self.reloader.state,
+            exemplars=self.exemplars,
+            about=about,
+            external_labels=lambda: Labels.of(self.configuration.scraping.global_.external_labels),
+            out_of_order_ms=lambda: self.configuration.scraping.storage.tsdb.out_of_order_time_window,
+            written=self._written,
+            timeout_s=self.queries.options.timeout_s,
+            lookback_ms=self.queries.options.lookback_delta_ms,
         )
-        self.app: Starlette = create_app(site)
-        self._server = WebServer(self.app, self.live.stop)
+
+    def _alertmanagers(self, configuration: Configuration) -> Alertmanagers:
+        scraping = configuration.scraping
+        return Alertmanagers(scraping.alerting, scraping.global_.external_labels)
 
     def _notify_options(self, configuration: Configuration) -> NotifyOptions:
+        """With an Alertmanager of their own, people are told by it: the environment's receivers stay out, named ones do not."""
         options = self.options
         return NotifyOptions(
-            options.data_dir, routing=configuration.routing, webhook_urls=options.webhook_urls, external_url=self.url
+            options.data_dir,
+            routing=configuration.routing,
+            webhook_urls=options.webhook_urls,
+            environ={} if configuration.scraping.alerting.alertmanagers else dict(os.environ),
+            external_url=self.url,
         )
 
     def _rule_options(self, configuration: Configuration) -> RuleOptions:
@@ -149,6 +192,7 @@ class Engine:
         Raises: StoreError where the outbox cannot be opened.
         """
         self._loop = asyncio.get_running_loop()
+        self.alertmanagers.start()
         await self.notifier.start()
         await self.rules.start()
         self._tasks.append(asyncio.create_task(self._server.serve([self._socket]), name="web"))
@@ -168,6 +212,11 @@ class Engine:
         await self.remote_writes.take(plan)
         self.rules.replace(configuration.rule_groups, self._rule_options(configuration))
         await self.notifier.reload(self._notify_options(configuration))
+        before = self.configuration.scraping
+        if (asked.alerting, asked.global_.external_labels) != (before.alerting, before.global_.external_labels):
+            await self.alertmanagers.stop()
+            self.alertmanagers = self._alertmanagers(configuration)
+            self.alertmanagers.start()
         self.configuration = configuration
 
     async def wait(self, ended: asyncio.Event) -> None:
@@ -188,6 +237,7 @@ class Engine:
             task.cancel()
         await asyncio.wait(self._tasks, timeout=3)
         await self.notifier.stop()
+        await self.alertmanagers.stop()
         self.workers.stop()
         self.store.close()
 
@@ -210,19 +260,41 @@ class Engine:
     def _append_dated(self, stream: str, samples: Sequence[tuple[Labels, int, float]]) -> None:
         self.store.append_samples(stream, samples)
 
+    def _found_exemplar(self, series: Labels, found: Exemplar, timestamp_ms: int) -> None:
+        self.exemplars.add(series, found.labels, found.value, timestamp_ms)
+
+    def _written(self) -> None:
+        """Somebody has written samples over the API."""
+        self.rules.samples_landed(self._clock.now_ms())
+        self.live.landed()
+
     def _landed(self, report: ScrapeReport) -> None:
         self.metrics.scraped(report)
         self.rules.samples_landed(report.timestamp_ms)
         self.live.landed()
 
     def _deliver(self, alerts: Sequence[Alert]) -> None:
-        """From the rules' thread to the notifier's loop."""
+        """From the rules' thread to the notifier's loop, with the external labels that an alert does not have itself."""
+        external = self.configuration.scraping.global_.external_labels
+        if external:
+            alerts = [replace(alert, labels=Labels.of({**external, **alert.labels.as_dict()})) for alert in alerts]
         self._loop.call_soon_threadsafe(self.notifier.receive, alerts)
 
     def _delivered(self, record: dict[str, Any]) -> None:
         self.live.notified(record)
         if self._on_delivered is not None:
             self._on_delivered(record)
+
+
+def _check_receivers(options: EngineOptions) -> None:
+    """An address that cannot be posted to would swallow every alert.
+
+    Raises: UsageError for an option, ConfigError for the environment; neither shows the address, which may be a secret.
+    """
+    for number, url in enumerate(options.webhook_urls, start=1):
+        if not is_address(url):
+            raise UsageError(f"--webhook (number {number}): not an http(s) address; write for example http://127.0.0.1:9000/")
+    from_environment(os.environ)
 
 
 def make_data_dir(path: Path) -> None:

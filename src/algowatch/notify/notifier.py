@@ -21,6 +21,7 @@ from algowatch.errors import DeliveryError, StoreError, UsageError
 from algowatch.model.alerts import Alert
 from algowatch.model.clock import Clock, SystemClock
 from algowatch.model.labels import Labels, Matcher
+from algowatch.model.protocols import Deliver
 from algowatch.notify.lanes import Item, Lane, LaneOptions, Report
 from algowatch.notify.notified import fingerprint
 from algowatch.notify.outbox import FILE_NAME, Outbox, Pending, Remembered, pending_message
@@ -63,6 +64,7 @@ class Notifier:
     """Everything but `stats` is to be called from the loop's thread.
 
     on_delivered: called on the loop with each element of the delivery record, as it comes into being.
+    forward:      is handed, on the loop, every alert that comes in, also those that an earlier run left firing.
     """
 
     def __init__(
@@ -71,8 +73,10 @@ class Notifier:
         clock: Clock | None = None,
         on_delivered: Callable[[Record], None] | None = None,
         jitter: random.Random | None = None,
+        forward: Deliver = lambda _alerts: None,
     ) -> None:
         self._options = options
+        self._forward = forward
         self._clock = clock or SystemClock()
         self._on_delivered = on_delivered
         self._jitter = jitter or random.Random()
@@ -133,6 +137,7 @@ class Notifier:
         changed = [alert for alert in alerts if self._is_news(alert)]
         if changed:
             self._outbox.keep_alerts(changed, self._clock.now_ms(), posted=False)
+        self._forward(alerts)
         self._pipeline.receive(alerts, self._clock.now_ms())
         self._advance()
 
@@ -144,6 +149,7 @@ class Notifier:
         assert self._loop is not None, "start the notifier first"
         loop, written = self._loop, self._loop.create_future()
         self._outbox.keep_alerts(alerts, self._clock.now_ms(), posted=True, done=lambda good: _settle(loop, written, good))
+        self._forward(alerts)
         self._pipeline.receive(alerts, self._clock.now_ms())
         self._advance()
         if not await written:
@@ -153,9 +159,11 @@ class Notifier:
         """Alerts that have not ended, sorted by fingerprint, with what keeps them quiet."""
         return alert_statuses(self._pipeline, matchers, self._clock.now_ms())
 
-    def groups(self, matchers: Sequence[Matcher] = ()) -> list[GroupStatus]:
-        """Groups with the alerts in them, sorted by labels and receiver."""
-        return group_statuses(self._pipeline, matchers, self._clock.now_ms())
+    def groups(
+        self, matchers: Sequence[Matcher] = (), wanted: Callable[[AlertStatus], bool] = lambda _status: True
+    ) -> list[GroupStatus]:
+        """Groups with the alerts in them that are wanted, sorted by labels and receiver."""
+        return group_statuses(self._pipeline, matchers, self._clock.now_ms(), wanted)
 
     def receivers(self) -> list[str]:
         return list(self._pipeline.routing.receivers)
@@ -311,7 +319,10 @@ class Notifier:
                 ends_at_ms = max(ends_at_ms, now_ms + grace_ms)
             elif alert.resolved(now_ms) and posted and told_ms.get(fingerprint(alert.labels), -1) < alert.starts_at_ms:
                 ends_at_ms = now_ms + _ENDED_UNTOLD_MS
-            self._pipeline.receive([replace(alert, ends_at_ms=ends_at_ms)], now_ms)
+            kept = replace(alert, ends_at_ms=ends_at_ms)
+            if not kept.resolved(now_ms):
+                self._forward([kept])
+            self._pipeline.receive([kept], now_ms)
 
 
 def _routing(options: NotifyOptions) -> Routing:

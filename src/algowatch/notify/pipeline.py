@@ -147,7 +147,7 @@ class Pipeline:
         return notifications
 
     def _to_tell(self, group: Group, items: Sequence[AlertInMessage], now_ms: int) -> list[Notification]:
-        if self._is_mute(group.route, now_ms):
+        if self.is_mute(group.route, now_ms):
             return []
         audible = [item for item in items if not self.suppression(item.labels, now_ms)]
         if not audible:
@@ -175,7 +175,8 @@ class Pipeline:
             message = Message.of(key.receiver, group.key, group.labels, kept, external_url=self.external_url)
         return Notification(key, group.key, now, message)
 
-    def _is_mute(self, route: Route, now_ms: int) -> bool:
+    def is_mute(self, route: Route, now_ms: int) -> bool:
+        """Whether a time interval keeps a route quiet now."""
         options = route.options
         if options.active_time_intervals and not self._in_any(options.active_time_intervals, now_ms):
             return True

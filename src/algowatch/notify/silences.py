@@ -131,14 +131,14 @@ class Silences:
 
 def check(silence: Silence, now_ms: int) -> None:
     """Raises: ValueError that says what is wrong, in Alertmanager's words where it has some."""
-    if not silence.matchers:
-        raise ValueError("at least one matcher required")
-    if all(matcher.matches_empty for matcher in silence.matchers):
-        raise ValueError("at least one matcher must not match the empty string")
-    if silence.ends_at_ms < silence.starts_at_ms:
-        raise ValueError("end time must not be before start time")
+    if silence.ends_at_ms <= silence.starts_at_ms:
+        raise ValueError("Failed to create silence: start time must be before end time")
     if silence.ends_at_ms < now_ms:
-        raise ValueError("end time can't be in the past")
+        raise ValueError("Failed to create silence: end time can't be in the past")
+    if not silence.matchers:
+        raise ValueError("silence invalid: at least one matcher required")
+    if all(matcher.matches_empty for matcher in silence.matchers):
+        raise ValueError("silence invalid: at least one matcher must not match the empty string")
 
 
 def _may_change(old: Silence, new: Silence, now_ms: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ class AlertStatus:
 
     def as_json(self) -> dict[str, Any]:
         """As Alertmanager's API v2 has it (a gettableAlert)."""
-        return {
+        found: dict[str, Any] = {
             "annotations": self.alert.annotations.as_dict(),
             "endsAt": format_time(self.alert.ends_at_ms),
             "fingerprint": self.fingerprint,
@@ -44,16 +44,21 @@ class AlertStatus:
                 "state": self.state,
             },
             "updatedAt": format_time(self.updated_ms),
-            "generatorURL": self.alert.generator_url,
             "labels": self.alert.labels.as_dict(),
         }
+        if self.alert.generator_url:
+            found["generatorURL"] = self.alert.generator_url
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class GroupStatus:
+    """muted: a time interval keeps the group's route quiet now."""
+
     labels: Labels
     receiver: str
     alerts: tuple[AlertStatus, ...]
+    muted: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """As Alertmanager's API v2 has it (an alertGroup)."""
@@ -73,14 +78,17 @@ def alert_statuses(pipeline: Pipeline, matchers: Sequence[Matcher], now_ms: int)
     return sorted(found, key=lambda status: status.fingerprint)
 
 
-def group_statuses(pipeline: Pipeline, matchers: Sequence[Matcher], now_ms: int) -> list[GroupStatus]:
+def group_statuses(
+    pipeline: Pipeline, matchers: Sequence[Matcher], now_ms: int, wanted: Callable[[AlertStatus], bool] = lambda _status: True
+) -> list[GroupStatus]:
     """Groups without an alert that fits are left out."""
     found = []
     for group in merged_order(pipeline.groups()):
         alerts = [alert for alert in group.alerts.values() if not alert.resolved(now_ms) and all_match(matchers, alert.labels)]
-        if alerts:
-            statuses = tuple(_status(pipeline, alert, now_ms) for alert in alerts)
-            found.append(GroupStatus(group.labels, group.route.options.receiver, statuses))
+        statuses = tuple(filter(wanted, (_status(pipeline, alert, now_ms) for alert in alerts)))
+        if statuses:
+            muted = pipeline.is_mute(group.route, now_ms)
+            found.append(GroupStatus(group.labels, group.route.options.receiver, statuses, muted))
     return found
 
 

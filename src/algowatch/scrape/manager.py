@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 _LOOKS_PER_FILE_POLL = 5
 
+_JOB_PREFIX = "job/"
+
 
 @dataclass(frozen=True, slots=True)
 class ScrapeOptions:
@@ -40,6 +42,8 @@ class ScrapeOptions:
     bots_directory: Path | None = None
     bot_interval_ms: int = 1000
     bot_timeout_ms: int = 1000
+    bot_body_limit: int = 16 << 20
+    """No honest bot comes near it, and reading more would hold up the others."""
     poll_interval_s: float = 0.1
     """How often the bots' folder and processes are looked at; file_sd files and http_sd answers at every fifth look."""
     body_limit: int = 256 << 20
@@ -158,6 +162,10 @@ class ScrapeManager:
             self._pools.clear()
             self._configs.clear()
 
+    def pool_names(self) -> list[str]:
+        """The names of the jobs, and that of the bots."""
+        return [name.removeprefix(_JOB_PREFIX) for name in self._pools]
+
     def targets(self) -> list[TargetStatus]:
         """The active targets, pool by pool, by their labels."""
         return [self._status(loop) for loop in self._loops()]
@@ -212,7 +220,7 @@ class ScrapeManager:
         options = self.options
         defaults = TargetDefaults(BOTS_POOL, options.bot_interval_ms, options.bot_timeout_ms)
         headers = {"Accept": accept_header(DEFAULT_PROTOCOLS), "Accept-Encoding": "identity", "User-Agent": options.user_agent}
-        loop_options = LoopOptions(headers=lambda: headers, body_limit=options.body_limit)
+        loop_options = LoopOptions(headers=lambda: headers, body_limit=options.bot_body_limit)
         return Pool(defaults, loop_options, make_client(), [BotDiscovery(directory)], self._given)
 
     async def _watch(self) -> None:
@@ -250,7 +258,7 @@ class ScrapeManager:
 
 def _key(job_name: str) -> str:
     """A configured job may be called "bots" too; the two pools are kept apart."""
-    return f"job/{job_name}"
+    return _JOB_PREFIX + job_name
 
 
 def _families(loop: TargetLoop) -> list[tuple[str, Metadata]]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from algowatch.errors import ConfigError, Fault
 from algowatch.senders import discord, email, log, ntfy, pagerduty, pushover, slack, telegram, twilio, webhook
+from algowatch.senders.http import is_address
 from algowatch.senders.message import Message
 
 
@@ -71,15 +72,15 @@ def from_environment(environ: Environ) -> list[Channel]:
 
 
 def _webhooks(environ: Environ) -> list[Channel]:
-    return [webhook_channel(url) for url in _words(environ, "ALGOWATCH_WEBHOOK_URL")]
+    return [webhook_channel(url) for url in _urls(environ, "ALGOWATCH_WEBHOOK_URL")]
 
 
 def _slack(environ: Environ) -> list[Channel]:
-    return [Channel("slack", slack.Settings(url), slack.send, "warning") for url in _words(environ, "SLACK_WEBHOOK_URL")]
+    return [Channel("slack", slack.Settings(url), slack.send, "warning") for url in _urls(environ, "SLACK_WEBHOOK_URL")]
 
 
 def _discord(environ: Environ) -> list[Channel]:
-    urls = _words(environ, "DISCORD_WEBHOOK_URL")
+    urls = _urls(environ, "DISCORD_WEBHOOK_URL")
     return [Channel("discord", discord.Settings(url), discord.send, "warning") for url in urls]
 
 
@@ -166,6 +167,14 @@ _READERS: tuple[Callable[[Environ], list[Channel]], ...] = (
     _twilio,
     _pagerduty,
 )
+
+
+def _urls(environ: Environ, name: str) -> list[str]:
+    """Addresses; what is wrong with one is told without it, since it is a secret."""
+    urls = _words(environ, name)
+    if not all(is_address(url) for url in urls):
+        raise ConfigError([Fault("environment", None, f"{name}: not an http(s) address", "set it to https://HOST/PATH")])
+    return urls
 
 
 def _words(environ: Environ, name: str) -> list[str]:

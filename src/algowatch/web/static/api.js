@@ -126,7 +126,10 @@ export class Api {
       throw new ApiError("the engine does not answer", 0);
     }
     const body = await response.json().catch(() => null);
-    if (!response.ok) throw new ApiError(body?.error ?? `${path}: ${response.status}`, response.status, body?.errorType);
+    if (!response.ok) {
+      const said = typeof body === "string" ? body : (body?.error ?? body?.message);
+      throw new ApiError(said ?? `${path}: ${response.status}`, response.status, body?.errorType);
+    }
     if (body === null) throw new ApiError(`${path}: the answer is not JSON`, response.status);
     return body;
   }
