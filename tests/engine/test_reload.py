@@ -42,6 +42,12 @@ def exporter():
             self.end_headers()
             self.wfile.write(body)
 
+        def do_POST(self) -> None:
+            asked.append("POST " + self.path)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(204)
+            self.end_headers()
+
         def log_message(self, *args: object) -> None:
             pass
 
@@ -198,6 +204,36 @@ def test_another_routing_counts_for_what_fires_after_the_reload(start_engine, st
     assert reload(engine)[0] == 200
     bot.run("watch.kill_switches.trip(switch='daily_loss')")
     receiver.wait_for("KillSwitchActive")
+
+
+def test_external_labels_stand_on_what_receivers_get_and_not_on_the_rules_alerts(start_engine, exporter, tmp_path, receiver):
+    (tmp_path / "rules.yml").write_text(HELD.replace("for: 2s", "for: 0s") % "from {{ $externalLabels.site }}")
+    shared = ", external_labels: {site: home, severity: info}"
+    config = write_config(tmp_path, exporter.server_address[1], "kept", shared=shared)
+    engine = start_engine("--config", str(config), "--webhook", receiver.url)
+    _, alert = receiver.wait_for("Held")
+    assert (alert["labels"]["site"], alert["labels"]["severity"]) == ("home", "warning")
+    assert alert["annotations"]["summary"] == "from home"
+    assert "site" not in alert_of(engine, "Held")["labels"]
+    assert all("site" not in labels for labels, _ in engine.query("ALERTS"))
+
+
+def test_remote_write_begins_and_ends_with_a_reload(start_engine, exporter, tmp_path):
+    (tmp_path / "rules.yml").write_text("groups: []\n")
+    config = write_config(tmp_path, exporter.server_address[1], "kept")
+    engine = start_engine("--config", str(config))
+    engine.wait_for_query("depth")
+    alone = config.read_text()
+    url = f"http://127.0.0.1:{exporter.server_address[1]}/write"
+    config.write_text(alone + f"remote_write: [{{url: '{url}', queue_config: {{batch_send_deadline: 100ms}}}}]\n")
+    assert reload(engine)[0] == 200
+    wait_for(lambda: "POST /write" in exporter.asked)
+    config.write_text(alone)
+    assert reload(engine)[0] == 200
+    time.sleep(0.3)
+    sent = exporter.asked.count("POST /write")
+    time.sleep(1)
+    assert exporter.asked.count("POST /write") == sent
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")

@@ -119,16 +119,24 @@ def alerts(url: str | None, as_json: bool) -> None:
 @cli.command()
 @click.argument("files", nargs=-1, type=FILE)
 @click.option(
-    "--data", "data_dir", type=DIRECTORY, help="Also read all history in this data directory and name what is damaged."
+    "--data",
+    "data_dir",
+    type=DIRECTORY,
+    help="Also read all history in this data directory and name what is damaged; rules may ask for its series.",
 )
-def check(files: tuple[Path, ...], data_dir: Path | None) -> None:
-    """Check prometheus.yml, alertmanager.yml, rule files and backups; every fault with its line."""
+@click.option("--url", help="Rules may ask for the series of this engine or Prometheus.  [default: the engine that runs here]")
+@click.option("--strict", is_flag=True, help="Exit code 1 also for warnings.")
+@click.option("--translate", is_flag=True, help="Print the Prometheus rules that files of short rules say.")
+def check(files: tuple[Path, ...], data_dir: Path | None, url: str | None, strict: bool, translate: bool) -> None:
+    """Check prometheus.yml, alertmanager.yml, rule files and backups: every fault with its line, and rules that cannot fire."""
     from algowatch.cli.backup import check_history
-    from algowatch.cli.check import check_files
+    from algowatch.cli.check import check_files, print_translation
 
     if not files and data_dir is None:
         raise click.UsageError("name files to check, or a data directory with --data")
-    bad = check_files(files)
+    if translate:
+        sys.exit(max(print_translation(path) for path in files))
+    bad = check_files(files, strict=strict, url=url, data=data_dir)
     if data_dir is not None:
         bad = max(bad, check_history(data_dir))
     sys.exit(bad)
@@ -169,6 +177,21 @@ def restore(file: Path, data_dir: Path | None, force: bool) -> None:
     from algowatch.engine.options import default_data_dir
 
     sys.exit(restore_backup(file, data_dir or default_data_dir(), force))
+
+
+@cli.group()
+def test() -> None:
+    """Run unit tests of what you have configured."""
+
+
+@test.command("rules")
+@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="What failed, for programs.")
+def test_rules(files: tuple[Path, ...], as_json: bool) -> None:
+    """Run unit tests of rule files, written for `promtool test rules`; exit code 1 when one fails."""
+    from algowatch.cli.rule_tests import test_rules as run_tests
+
+    sys.exit(run_tests(files, as_json))
 
 
 @cli.command()

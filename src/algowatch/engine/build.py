@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,8 @@ class Engine:
             self._found_exemplar,
         )
         self.reloader = Reloader(options, clock, self._take)
-        self.remote_writes = self._remote_writes(configuration)
+        asked = configuration.scraping
+        self.remote_writes = RemoteWrites(asked.remote_write, asked.global_.external_labels, self.store, clock)
         self.metrics = SelfMetrics(
             self.store,
             self.notifier,
@@ -208,22 +210,18 @@ class Engine:
 
         Raises: UsageError, before anything changed.
         """
-        await self.scrapes.reload(configuration.scraping)
+        asked = configuration.scraping
+        plan = self.remote_writes.plan(asked.remote_write, asked.global_.external_labels)
+        await self.scrapes.reload(asked)
+        await self.remote_writes.take(plan)
         self.rules.replace(configuration.rule_groups, self._rule_options(configuration))
         await self.notifier.reload(self._notify_options(configuration))
-        if configuration.scraping.alerting != self.configuration.scraping.alerting:
+        before = self.configuration.scraping
+        if (asked.alerting, asked.global_.external_labels) != (before.alerting, before.global_.external_labels):
             await self.alertmanagers.stop()
             self.alertmanagers = self._alertmanagers(configuration)
             self.alertmanagers.start()
-        if _sent_on(configuration) != _sent_on(self.configuration):
-            await self.remote_writes.stop()
-            self.remote_writes = self._remote_writes(configuration)
-            self.remote_writes.start()
         self.configuration = configuration
-
-    def _remote_writes(self, configuration: Configuration) -> RemoteWrites:
-        scraping = configuration.scraping
-        return RemoteWrites(scraping.remote_write, scraping.global_.external_labels, self.store, self._clock)
 
     async def wait(self, ended: asyncio.Event) -> None:
         """Until the event is set or the web server gives up."""
@@ -282,18 +280,16 @@ class Engine:
         self.live.landed()
 
     def _deliver(self, alerts: Sequence[Alert]) -> None:
-        """From the rules' thread to the notifier's loop."""
+        """From the rules' thread to the notifier's loop, with the external labels that an alert does not have itself."""
+        external = self.configuration.scraping.global_.external_labels
+        if external:
+            alerts = [replace(alert, labels=Labels.of({**external, **alert.labels.as_dict()})) for alert in alerts]
         self._loop.call_soon_threadsafe(self.notifier.receive, alerts)
 
     def _delivered(self, record: dict[str, Any]) -> None:
         self.live.notified(record)
         if self._on_delivered is not None:
             self._on_delivered(record)
-
-
-def _sent_on(configuration: Configuration) -> tuple[object, object]:
-    """What remote write depends on."""
-    return configuration.scraping.remote_write, configuration.scraping.global_.external_labels
 
 
 def _check_receivers(options: EngineOptions) -> None:

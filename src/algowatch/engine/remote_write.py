@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -27,6 +28,15 @@ _TOO_MANY_REQUESTS = 429
 _SHOWN_ANSWER = 300
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be sent where; `clients` is empty where that is what is sent already."""
+
+    configs: Sequence[RemoteWriteConfig]
+    external_labels: Mapping[str, str]
+    clients: Sequence[httpx2.AsyncClient]
+
+
 class RemoteWrites:
     """All receivers that the configuration names."""
 
@@ -34,21 +44,45 @@ class RemoteWrites:
         self, configs: Sequence[RemoteWriteConfig], external_labels: Mapping[str, str], store: Store, clock: Clock
     ) -> None:
         """Raises: UsageError if two entries have one name, or a certificate or key cannot be read; StoreError."""
+        self._store = store
+        self._clock = clock
+        self.senders: list[Sender] = []
+        self._plan = Plan((), {}, ())
+        self._put(self.plan(configs, external_labels))
+
+    def plan(self, configs: Sequence[RemoteWriteConfig], external_labels: Mapping[str, str]) -> Plan:
+        """Find out whether entries of a configuration can be used. Raises: UsageError."""
         names = [config.name or _name_of(config.url) for config in configs]
         for name in {name for name in names if names.count(name) > 1}:
             raise UsageError(f"remote_write: two entries have the name or address {name!r}; give each its own name")
-        followers = store.follow(names)
-        self._clients = [_client(config) for config in configs]
+        if self._is_in_use(configs, external_labels):
+            return Plan(configs, external_labels, ())
+        return Plan(configs, external_labels, [_client(config) for config in configs])
+
+    async def take(self, plan: Plan) -> None:
+        """Send by another plan from now on; a receiver that keeps its name goes on at its position. Raises: StoreError."""
+        if self._is_in_use(plan.configs, plan.external_labels):
+            return
+        await self.stop()
+        self._put(plan)
+        self.start()
+
+    def _is_in_use(self, configs: Sequence[RemoteWriteConfig], external_labels: Mapping[str, str]) -> bool:
+        return list(configs) == list(self._plan.configs) and dict(external_labels) == dict(self._plan.external_labels)
+
+    def _put(self, plan: Plan) -> None:
+        followers = self._store.follow([config.name or _name_of(config.url) for config in plan.configs])
+        self._plan = plan
         self.senders = [
             Sender(
                 follower,
                 _options(config),
                 _post(client, config),
-                store.labels_by_id,
-                _relabel(config, external_labels),
-                clock,
+                self._store.labels_by_id,
+                _relabel(config, plan.external_labels),
+                self._clock,
             )
-            for config, client, follower in zip(configs, self._clients, followers, strict=True)
+            for config, client, follower in zip(plan.configs, plan.clients, followers, strict=True)
         ]
 
     def start(self) -> None:
@@ -57,7 +91,7 @@ class RemoteWrites:
 
     async def stop(self) -> None:
         await asyncio.gather(*(sender.stop() for sender in self.senders))
-        for client in self._clients:
+        for client in self._plan.clients:
             await client.aclose()
 
 

@@ -14,11 +14,12 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from algowatch.config.read import Document, Duration, Location, Section, read_text
+from algowatch.config.read import Document, Duration, Location, Section, read_document, read_text
 from algowatch.errors import ConfigError, Fault, ParseError, QueryError, TemplateError
 from algowatch.model.labels import METRIC_NAME, Labels, is_legacy_label_name, is_legacy_metric_name
 from algowatch.rules.annotate import check_template
 from algowatch.rules.options import CheckExpr
+from algowatch.rules.short import is_short, translate
 from algowatch.rules.specs import AlertingSpec, GroupSpec, RecordingSpec, RuleSpec
 
 
@@ -109,12 +110,22 @@ def parse_rule_file(text: str, path: str, check_expr: CheckExpr | None = None) -
 
     Raises: ConfigError with every fault.
     """
-    section, document = read_text(RuleFile, text, path)
+    section, document = read_rules(text, path)
     checker = _Checker(document, check_expr)
     faults = list(checker.file(section))
     if faults:
         raise ConfigError(sorted(faults, key=lambda fault: fault.line or 0))
     return [_group_spec(path, group) for group in section.groups or ()]
+
+
+def read_rules(text: str, path: str) -> tuple[RuleFile, Document]:
+    """The sections of one file's text, and where they stand; short rules are translated first.
+
+    Raises: ConfigError where the shape of the file is wrong.
+    """
+    if is_short(read_document(text, path).data):
+        text = translate(text, path)
+    return read_text(RuleFile, text, path)
 
 
 def _group_spec(path: str, group: GroupSection) -> GroupSpec:
