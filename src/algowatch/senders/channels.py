@@ -14,8 +14,8 @@ from algowatch.senders.message import Message
 class Send(Protocol):
     """Hands one message to a service; when it returns, the service has accepted it."""
 
-    def __call__(self, settings: Any, message: Message, timeout_s: float) -> None:
-        """Raises: DeliveryError."""
+    def __call__(self, settings: Any, message: Message, timeout_s: float) -> str:
+        """Returns: what the service answered, in a few words without secrets. Raises: DeliveryError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Channel:
     send_resolved: bool = True
     wording: Callable[[Message], Message] | None = None
 
-    def deliver(self, message: Message, timeout_s: float) -> None:
-        """Raises: DeliveryError."""
-        self.send(self.settings, self.wording(message) if self.wording else message, timeout_s)
+    def deliver(self, message: Message, timeout_s: float) -> str:
+        """Returns: what the service answered. Raises: DeliveryError."""
+        return self.send(self.settings, self.wording(message) if self.wording else message, timeout_s)
 
 
 def log_channel(write: Callable[[str], None] | None = None) -> Channel:
