@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo test check lint types format requirements benchmark screenshots wheel clean
+.PHONY: help setup dev demo test check lint types format requirements benchmark soak screenshots wheel clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -28,6 +28,10 @@ check: dev ## Format, lint, types, room boundaries
 
 format: dev ## Put the code into shape
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+soak: dev ## Kill the store 500 times and the engine 50 times: nothing may be lost (about ten minutes)
+	@ALGOWATCH_STORE_KILLS=500 $(BIN)/python -m pytest -q -s tests/soak
+	@ALGOWATCH_KILLS=50 $(BIN)/python -m pytest -q --timeout 900 tests/engine/test_main_job.py -k kill_9
 
 benchmark: dev ## Recording and rendering beside prometheus_client, in one run
 	@$(BIN)/python benchmarks/recording.py

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from algowatch import testing as testing
+    from algowatch.insight.query import query as query
     from algowatch.profiles.start import start as start
     from algowatch.telemetry.watch import Watch as Watch
 
     __version__: str
 
-__all__ = ["Watch", "__version__", "start"]
+__all__ = ["Watch", "__version__", "query", "start"]
 
 _PLACES = {
+    "query": ("algowatch.insight.query", "query"),
     "start": ("algowatch.profiles.start", "start"),
     "Watch": ("algowatch.telemetry.watch", "Watch"),
     "__version__": ("algowatch.model.version", "VERSION"),

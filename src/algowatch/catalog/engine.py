@@ -68,6 +68,19 @@ NOTIFICATIONS_QUEUED = Family(
 )
 LIVE_STREAMS = Family("algowatch_live_streams", "gauge", "Pages that are open and watching", profiles=(ENGINE,))
 
+RELOAD_SUCCESSFUL = Family(
+    "algowatch_engine_config_last_reload_successful",
+    "gauge",
+    "1 where the configuration files were right when they were last read, 0 where the engine goes on with older ones",
+    profiles=(ENGINE,),
+)
+RELOADED_AT = Family(
+    "algowatch_engine_config_last_reload_success_timestamp_seconds",
+    "gauge",
+    "When the configuration in use was read, in seconds since the epoch",
+    profiles=(ENGINE,),
+)
+
 ENGINE_FAMILIES = (
     ENGINE_INFO,
     SCRAPES,
@@ -83,4 +96,6 @@ ENGINE_FAMILIES = (
     NOTIFICATIONS,
     NOTIFICATIONS_QUEUED,
     LIVE_STREAMS,
+    RELOAD_SUCCESSFUL,
+    RELOADED_AT,
 )

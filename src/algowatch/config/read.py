@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 from algowatch.errors import ConfigError, Fault
-from algowatch.model.durations import parse_duration
+from algowatch.model.durations import format_duration, parse_duration
 
 Location = tuple[str | int, ...]
 
@@ -42,7 +42,7 @@ def _duration_ms(value: object) -> object:
     raise ValueError(f"not a valid duration: {value!r}; write for example 15s, 1m30s or 500ms")
 
 
-Duration = Annotated[int, BeforeValidator(_duration_ms)]
+Duration = Annotated[int, BeforeValidator(_duration_ms), PlainSerializer(format_duration, return_type=str, when_used="json")]
 """A field written as a Prometheus duration (`1m30s`) and held as int milliseconds."""
 
 

@@ -7,7 +7,6 @@ know each other: what passes between them is a value, or a callable handed over 
 from __future__ import annotations
 
 import asyncio
-import importlib.resources
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -16,9 +15,10 @@ from typing import Any
 
 from starlette.applications import Starlette
 
+from algowatch.engine.about import flags, problems
 from algowatch.engine.alertmanagers import Alertmanagers
-from algowatch.engine.configuration import read_config
 from algowatch.engine.options import EngineOptions
+from algowatch.engine.reload import Configuration, Reloader, read_configuration
 from algowatch.engine.remote_write import RemoteWrites
 from algowatch.engine.selfmetrics import SelfMetrics
 from algowatch.engine.server import WebServer, bind
@@ -26,20 +26,21 @@ from algowatch.errors import StoreError, UsageError
 from algowatch.model.alerts import Alert
 from algowatch.model.clock import Clock, SystemClock
 from algowatch.model.labels import Labels
-from algowatch.notify.configuration import load_routing
 from algowatch.notify.notifier import Notifier, NotifyOptions
-from algowatch.notify.routing import Routing
 from algowatch.promql.engine import QueryEngine, QueryOptions
 from algowatch.promql.parser import parse
 from algowatch.rules.manager import RuleManager
 from algowatch.rules.options import RuleOptions
+from algowatch.scrape.exposition import Exemplar
 from algowatch.scrape.loop import ScrapeReport
 from algowatch.scrape.manager import ScrapeManager, ScrapeOptions
-from algowatch.scrape.sections import ScrapeFile
+from algowatch.scrape.shown import configuration_yaml
 from algowatch.store import Store, StoreOptions
+from algowatch.store.exemplars import Exemplars
 from algowatch.telemetry.registration import EngineRecord, bots_directory, remove_engine, write_engine
 from algowatch.web.app import Site, create_app
 from algowatch.web.live import LiveHub
+from algowatch.web.status_api import About
 from algowatch.web.workers import Workers
 
 _log = logging.getLogger(__name__)
@@ -62,9 +63,7 @@ class Engine:
         self.options = options
         self._clock = clock or SystemClock()
         self._on_delivered = on_delivered
-        self.config = read_config(options.config_file)
-        routing = _read_routing(options.alertmanager_file)
-        rule_files = _rule_files(options, self.config)
+        self.configuration = read_configuration(options)
         make_data_dir(options.data_dir)
         self._socket, self.listen = bind(options.listen)
         try:
@@ -73,7 +72,7 @@ class Engine:
             self._socket.close()
             raise
         try:
-            self._build(routing, rule_files)
+            self._build()
         except BaseException:
             self._socket.close()
             self.store.close()
@@ -90,51 +89,90 @@ class Engine:
         channels = [channel for receiver in self.notifier.routing.receivers.values() for channel in receiver]
         return list(dict.fromkeys(channel.integration for channel in channels))
 
-    def _build(self, routing: Routing | None, rule_files: Sequence[str]) -> None:
-        options, clock = self.options, self._clock
-        self.queries = QueryEngine(self.store.select, QueryOptions(), parse)
+    def _build(self) -> None:
+        options, clock, configuration = self.options, self._clock, self.configuration
+        self.queries = QueryEngine(self.store.select, QueryOptions(max_steps=11_001), parse)
         self.workers = Workers()
+        self.exemplars = Exemplars(configuration.scraping.storage.exemplars.max_exemplars)
         self.live = LiveHub(self.queries.instant, self.workers, clock)
-        self.alertmanagers = Alertmanagers(self.config.alerting, self.config.global_.external_labels)
-        self.notifier = Notifier(self._notify_options(routing), clock, self._delivered, forward=self.alertmanagers.put)
-        self.rules = RuleManager(self._rule_options(), self.queries.instant, self.store.append, self._deliver, clock)
-        self.rules.reload(rule_files)
+        self.alertmanagers = self._alertmanagers(configuration)
+        self.notifier = Notifier(
+            self._notify_options(configuration),
+            clock,
+            self._delivered,
+            forward=lambda alerts: self.alertmanagers.put(alerts),
+        )
+        rule_options = self._rule_options(configuration)
+        self.rules = RuleManager(rule_options, self.queries.instant, self.store.append, self._deliver, clock)
+        self.rules.replace(configuration.rule_groups)
         self.scrapes = ScrapeManager(
             ScrapeOptions(bots_directory=bots_directory() if options.discovery else None),
             self.store.append,
             clock,
             self._landed,
             self._append_dated,
+            self._found_exemplar,
         )
-        shared = self.config.global_
-        self.remote_writes = RemoteWrites(self.config.remote_write, shared.external_labels, self.store, clock)
-        self.metrics = SelfMetrics(self.store, self.notifier, self.remote_writes.senders, lambda: self.live.streams)
-        site = Site(
+        self.reloader = Reloader(options, clock, self._take)
+        self.remote_writes = self._remote_writes(configuration)
+        self.metrics = SelfMetrics(
+            self.store,
+            self.notifier,
+            lambda: self.remote_writes.senders,
+            lambda: self.live.streams,
+            self.reloader.state,
+        )
+        self.app: Starlette = create_app(self._site())
+        self._server = WebServer(self.app, self.live.stop)
+
+    def _site(self) -> Site:
+        options = self.options
+        about = About(
+            url=self.url,
+            retention_ms=options.retention_ms,
+            reload_state=self.reloader.state,
+            flags=flags(options, self.listen, self.queries.options, self.workers.threads),
+            configuration=lambda: configuration_yaml(self.configuration.scraping),
+            problems=lambda: problems(self.scrapes, self.store),
+        )
+        return Site(
             queries=self.queries,
             reader=self.store,
             workers=self.workers,
-            clock=clock,
+            clock=self._clock,
             live=self.live,
             notifier=self.notifier,
             groups=self.rules.groups,
             scrapes=self.scrapes,
             store=self.store,
             metrics=self.metrics.exposition,
-            retention_ms=options.retention_ms,
+            reload=self.reloader.reload,
+            exemplars=self.exemplars,
+            about=about,
+            external_labels=lambda: Labels.of(self.configuration.scraping.global_.external_labels),
+            out_of_order_ms=lambda: self.configuration.scraping.storage.tsdb.out_of_order_time_window,
+            written=self._written,
+            timeout_s=self.queries.options.timeout_s,
+            lookback_ms=self.queries.options.lookback_delta_ms,
         )
-        self.app: Starlette = create_app(site)
-        self._server = WebServer(self.app, self.live.stop)
 
-    def _notify_options(self, routing: Routing | None) -> NotifyOptions:
+    def _alertmanagers(self, configuration: Configuration) -> Alertmanagers:
+        scraping = configuration.scraping
+        return Alertmanagers(scraping.alerting, scraping.global_.external_labels)
+
+    def _notify_options(self, configuration: Configuration) -> NotifyOptions:
         """With an Alertmanager of their own, people are told by it: the environment's receivers stay out, named ones do not."""
         options = self.options
-        environ = {} if self.config.alerting.alertmanagers else dict(os.environ)
         return NotifyOptions(
-            options.data_dir, routing=routing, webhook_urls=options.webhook_urls, environ=environ, external_url=self.url
+            options.data_dir,
+            routing=configuration.routing,
+            webhook_urls=options.webhook_urls,
+            environ={} if configuration.scraping.alerting.alertmanagers else dict(os.environ),
+            external_url=self.url,
         )
 
-    def _rule_options(self) -> RuleOptions:
-        asked = self.config.global_
+    def _rule_options(self, configuration: Configuration) -> RuleOptions:
+        asked = configuration.scraping.global_
         return RuleOptions(
             evaluation_interval_ms=asked.evaluation_interval,
             external_labels=Labels.of(asked.external_labels),
@@ -153,10 +191,32 @@ class Engine:
         await self.notifier.start()
         await self.rules.start()
         self._tasks.append(asyncio.create_task(self._server.serve([self._socket]), name="web"))
-        await self.scrapes.start(self.config)
+        await self.scrapes.start(self.configuration.scraping)
         self.remote_writes.start()
         self._tasks.append(asyncio.create_task(self._maintain(), name="maintain"))
         self._register()
+
+    async def _take(self, configuration: Configuration) -> None:
+        """Put another configuration into use: jobs that did not change go on undisturbed, alerts keep their state.
+
+        Raises: UsageError, before anything changed.
+        """
+        await self.scrapes.reload(configuration.scraping)
+        self.rules.replace(configuration.rule_groups, self._rule_options(configuration))
+        await self.notifier.reload(self._notify_options(configuration))
+        if configuration.scraping.alerting != self.configuration.scraping.alerting:
+            await self.alertmanagers.stop()
+            self.alertmanagers = self._alertmanagers(configuration)
+            self.alertmanagers.start()
+        if _sent_on(configuration) != _sent_on(self.configuration):
+            await self.remote_writes.stop()
+            self.remote_writes = self._remote_writes(configuration)
+            self.remote_writes.start()
+        self.configuration = configuration
+
+    def _remote_writes(self, configuration: Configuration) -> RemoteWrites:
+        scraping = configuration.scraping
+        return RemoteWrites(scraping.remote_write, scraping.global_.external_labels, self.store, self._clock)
 
     async def wait(self, ended: asyncio.Event) -> None:
         """Until the event is set or the web server gives up."""
@@ -199,6 +259,14 @@ class Engine:
     def _append_dated(self, stream: str, samples: Sequence[tuple[Labels, int, float]]) -> None:
         self.store.append_samples(stream, samples)
 
+    def _found_exemplar(self, series: Labels, found: Exemplar, timestamp_ms: int) -> None:
+        self.exemplars.add(series, found.labels, found.value, timestamp_ms)
+
+    def _written(self) -> None:
+        """Somebody has written samples over the API."""
+        self.rules.samples_landed(self._clock.now_ms())
+        self.live.landed()
+
     def _landed(self, report: ScrapeReport) -> None:
         self.metrics.scraped(report)
         self.rules.samples_landed(report.timestamp_ms)
@@ -214,14 +282,9 @@ class Engine:
             self._on_delivered(record)
 
 
-def _read_routing(path: Path | None) -> Routing | None:
-    return None if path is None else load_routing(path)
-
-
-def _rule_files(options: EngineOptions, config: ScrapeFile) -> list[str]:
-    """The built-in rules and those that the configuration names, as paths and patterns."""
-    built_in = importlib.resources.files("algowatch.profiles") / "rules" / "base.yml"
-    return [*([str(built_in)] if options.builtin_rules else []), *config.rule_files]
+def _sent_on(configuration: Configuration) -> tuple[object, object]:
+    """What remote write depends on."""
+    return configuration.scraping.remote_write, configuration.scraping.global_.external_labels
 
 
 def make_data_dir(path: Path) -> None:

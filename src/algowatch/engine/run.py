@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 from collections.abc import Callable
 
 from algowatch.engine.build import Engine
 from algowatch.engine.options import EngineOptions
+from algowatch.errors import AlgowatchError
 
 Announce = Callable[[str], None]
 
@@ -28,6 +30,7 @@ async def _serve(options: EngineOptions, announce: Announce) -> None:
     ended = end_on_signals()
     engine = Engine(options)
     await engine.start()
+    reload_on_signal(engine)
     try:
         announce(f"algowatch is at {engine.url} (history in {options.data_dir})")
         announce(f"Alerts go to: {', '.join(engine.integrations())}. Ctrl-C ends it.")
@@ -47,3 +50,21 @@ def end_on_signals() -> asyncio.Event:
             with contextlib.suppress(ValueError):
                 signal.signal(number, lambda *_: loop.call_soon_threadsafe(ended.set))
     return ended
+
+
+def reload_on_signal(engine: Engine) -> None:
+    """Read the configuration files again at SIGHUP; Windows has none, there `POST /-/reload` does the same."""
+    if sys.platform == "win32":
+        return
+    running: set[asyncio.Task[None]] = set()
+
+    async def reload() -> None:
+        with contextlib.suppress(AlgowatchError):  # the reloader has logged it
+            await engine.reloader.reload()
+
+    def begin() -> None:
+        task = asyncio.get_running_loop().create_task(reload(), name="reload")
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, begin)

@@ -14,6 +14,7 @@ from algowatch.store.sender import Sender
 from algowatch.store.store import Store
 from algowatch.telemetry import exposition
 from algowatch.telemetry.registry import Registry, Samples
+from algowatch.web.lifecycle import ReloadState
 
 if TYPE_CHECKING:
     from algowatch.scrape.loop import ScrapeReport
@@ -22,11 +23,19 @@ if TYPE_CHECKING:
 class SelfMetrics:
     """Counts scrapes as they land; everything else is asked of the part that knows it."""
 
-    def __init__(self, store: Store, notifier: Notifier, senders: Sequence[Sender], live_streams: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        notifier: Notifier,
+        senders: Callable[[], Sequence[Sender]],
+        live_streams: Callable[[], int],
+        reload_state: Callable[[], ReloadState],
+    ) -> None:
         self._store = store
         self._notifier = notifier
         self._senders = senders
         self._live_streams = live_streams
+        self._reload_state = reload_state
         self._scrapes: Counter[tuple[str, str]] = Counter()
         self._samples: Counter[tuple[str]] = Counter()
         self._registry = Registry()
@@ -53,6 +62,9 @@ class SelfMetrics:
         yield families.STORE_DAMAGED, [((), float(stats.damaged_chunks))]
         yield from self._remote_writes()
         yield from self._notifications()
+        state = self._reload_state()
+        yield families.RELOAD_SUCCESSFUL, [((), float(state.success))]
+        yield families.RELOADED_AT, [((), state.taken_at_ms / 1000)]
         yield families.LIVE_STREAMS, [((), float(self._live_streams()))]
 
     def _remote_writes(self) -> Iterator[tuple[Family, Samples]]:
@@ -60,11 +72,11 @@ class SelfMetrics:
             families.REMOTE_WRITE_SAMPLES,
             [
                 ((sender.name, outcome), float(getattr(sender.state, outcome)))
-                for sender in self._senders
+                for sender in self._senders()
                 for outcome in ("sent", "retried", "dropped")
             ],
         )
-        yield families.REMOTE_WRITE_BEHIND, [((sender.name,), sender.behind_s()) for sender in self._senders]
+        yield families.REMOTE_WRITE_BEHIND, [((sender.name,), sender.behind_s()) for sender in self._senders()]
         yield families.REMOTE_WRITE_UNSENT, [((), float(self._store.unsent_dropped))]
 
     def _notifications(self) -> Iterator[tuple[Family, Samples]]:

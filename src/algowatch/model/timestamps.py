@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from algowatch.model.labels import quote
+
 
 def parse_time(text: str) -> int:
     """Milliseconds of a Unix time in seconds (`1700000000.123`) or an RFC 3339 time.
@@ -17,14 +19,14 @@ def parse_time(text: str) -> int:
         pass
     else:
         if not math.isfinite(seconds):
-            raise ValueError(f"cannot parse {text!r} to a valid timestamp")
+            raise ValueError(f"cannot parse {quote(text)} to a valid timestamp")
         return round(seconds * 1000)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"cannot parse {text!r} to a valid timestamp") from None
+        raise ValueError(f"cannot parse {quote(text)} to a valid timestamp") from None
     if moment.tzinfo is None:
-        raise ValueError(f"cannot parse {text!r} to a valid timestamp: it has no time zone")
+        raise ValueError(f"cannot parse {quote(text)} to a valid timestamp: it has no time zone")
     return round(moment.timestamp() * 1000)
 
 

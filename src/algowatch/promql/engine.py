@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -53,6 +54,22 @@ class QueryOptions:
 DEFAULT_OPTIONS = QueryOptions()
 
 
+@dataclass(slots=True)
+class QueryCall:
+    """What one caller wants of one query besides its expression, and what it can be told about it afterwards.
+
+    timeout_s, lookback_delta_ms: instead of the engine's own; a longer time-out than the engine's counts as the engine's.
+    cancelled: asked now and then; once it says True the query ends with a QueryTimeoutError.
+    samples:   how many samples were read or made. read_s: how long it took to read them from the store, in seconds.
+    """
+
+    timeout_s: float | None = None
+    lookback_delta_ms: int | None = None
+    cancelled: Callable[[], bool] = lambda: False
+    samples: int = 0
+    read_s: float = 0.0
+
+
 class QueryEngine:
     """Answers PromQL over whatever `select` reads; may be used from several threads at once.
 
@@ -65,13 +82,16 @@ class QueryEngine:
         self._parse = lru_cache(options.parsed_expressions)(parse)
 
     @np.errstate(all="ignore")
-    def instant(self, expr_text: str, at_ms: int) -> QueryResult:
+    def instant(self, expr_text: str, at_ms: int, call: QueryCall | None = None) -> QueryResult:
         """The answer at one moment.
 
         Raises: QueryError; ParseError where the text is not PromQL.
         """
         expr = self._parse(expr_text)
-        query = self._query(expr_text, QuerySpan(at_ms, at_ms, 0))
+        with self._asked(call, expr_text, QuerySpan(at_ms, at_ms, 0)) as query:
+            return self._instant(expr, at_ms, query)
+
+    def _instant(self, expr: Expr, at_ms: int, query: Query) -> QueryResult:
         steps = np.array([at_ms], np.int64)
         bare = unwrapped(expr)
         if isinstance(bare, MatrixSelector | Subquery):
@@ -80,7 +100,7 @@ class QueryEngine:
         return _result(value, steps, query, "vector")
 
     @np.errstate(all="ignore")
-    def range(self, expr_text: str, start_ms: int, end_ms: int, step_ms: int) -> QueryResult:
+    def range(self, expr_text: str, start_ms: int, end_ms: int, step_ms: int, call: QueryCall | None = None) -> QueryResult:
         """The answer at start, start + step …, up to and including end.
 
         Raises: QueryError; QueryLimitError for more steps than allowed.
@@ -92,26 +112,33 @@ class QueryEngine:
         if (end_ms - start_ms) // step_ms + 1 > self.options.max_steps:
             raise _limit(self.options.max_steps)
         expr = self._parse(expr_text)
-        query = self._query(expr_text, QuerySpan(start_ms, end_ms, step_ms))
         steps = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
-        value = evaluate(query, expr, steps)
-        if isinstance(value, str):
-            raise _bad_data('invalid expression type "string" for range query, must be Scalar or instant Vector')
-        return _result(value, steps, query, "matrix")
+        with self._asked(call, expr_text, QuerySpan(start_ms, end_ms, step_ms)) as query:
+            value = evaluate(query, expr, steps)
+            if isinstance(value, str):
+                raise _bad_data('invalid expression type "string" for range query, must be Scalar or instant Vector')
+            return _result(value, steps, query, "matrix")
 
-    def _query(self, text: str, span: QuerySpan) -> Query:
-        options = self.options
-        return Query(
+    @contextlib.contextmanager
+    def _asked(self, call: QueryCall | None, text: str, span: QuerySpan) -> Iterator[Query]:
+        """The query of one call, which is told what it took."""
+        options, call = self.options, call or QueryCall()
+        query = Query(
             select=self._select,
             span=span,
             annotations=Annotations(text),
-            lookback_ms=options.lookback_delta_ms,
+            lookback_ms=options.lookback_delta_ms if call.lookback_delta_ms is None else call.lookback_delta_ms,
             subquery_step_ms=options.subquery_step_ms,
             max_samples=options.max_samples,
-            timeout_s=options.timeout_s,
+            timeout_s=options.timeout_s if call.timeout_s is None else min(call.timeout_s, options.timeout_s),
             delayed_names=options.delayed_name_removal,
             span_at_once_ms=options.span_at_once_ms,
+            cancelled=call.cancelled,
         )
+        try:
+            yield query
+        finally:
+            call.samples, call.read_s = query.samples, query.read_s
 
 
 def _bad_data(problem: str) -> QueryError:

@@ -65,8 +65,10 @@ class Query:
     delayed_names: bool
     span_at_once_ms: int = 86_400_000
     monotonic: Callable[[], float] = time.monotonic
+    cancelled: Callable[[], bool] = lambda: False
     started_s: float = 0.0
     samples: int = 0
+    read_s: float = 0.0
     selected: dict[tuple[tuple[Matcher, ...], int, int], Sequence[SeriesMatrix]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,7 +79,9 @@ class Query:
         return self.span.step_ms > 0
 
     def check_time(self) -> None:
-        """Raises: QueryTimeoutError once the query has taken longer than it may."""
+        """Raises: QueryTimeoutError once the query has taken longer than it may, or nobody waits for it any more."""
+        if self.cancelled():
+            raise QueryTimeoutError("query was canceled in expression evaluation")
         if self.monotonic() - self.started_s > self.timeout_s:
             raise QueryTimeoutError("query timed out in expression evaluation")
 
@@ -92,11 +96,13 @@ class Query:
         key = (matchers, after_ms, until_ms)
         found = self.selected.get(key)
         if found is None:
+            began_s = self.monotonic()
             try:
                 found = self.select(matchers, after_ms + 1, until_ms)
             except re.error as error:
                 raise EvaluationError(f"error parsing regexp: {error}") from error
             self.selected[key] = found
+            self.read_s += self.monotonic() - began_s
         return found
 
 

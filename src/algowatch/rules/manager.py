@@ -36,7 +36,7 @@ class RuleManager:
 
     Groups with an interval of their own, or all if `evaluation_interval_ms` is set, run on their schedule; the others as
     soon as samples have landed. One worker thread evaluates, so that a slow expression holds up no scrape.
-    `reload`, `samples_landed`, `groups` may be called from any thread; `query`, `append` and `deliver` are called
+    `reload`, `replace`, `samples_landed`, `groups` may be called from any thread; `query`, `append` and `deliver` are called
     from the worker thread.
     """
 
@@ -59,9 +59,11 @@ class RuleManager:
         runs, the new rules wait for its end.
         Raises: ConfigError with every fault; then everything stays as it was.
         """
-        chosen = options or self._options
-        specs = load_rule_files(files, chosen.check_expr)
-        self._incoming = (chosen, specs)
+        self.replace(load_rule_files(files, (options or self._options).check_expr), options)
+
+    def replace(self, groups: Sequence[GroupSpec], options: RuleOptions | None = None) -> None:
+        """Go on with other groups, as `reload` does, from what was read already."""
+        self._incoming = (options or self._options, list(groups))
         if self._evaluating.acquire(blocking=False):
             try:
                 self._take_incoming()

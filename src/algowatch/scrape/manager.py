@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 _LOOKS_PER_FILE_POLL = 5
 
+_JOB_PREFIX = "job/"
+
 
 @dataclass(frozen=True, slots=True)
 class ScrapeOptions:
@@ -136,7 +138,8 @@ class ScrapeManager:
         Raises: UsageError, before anything changed, if a certificate or key cannot be read.
         """
         async with self._sync:
-            wanted = {job.job_name: (job, config.global_) for job in config.scrape_configs}
+            shared = config.global_.model_copy(update={"evaluation_interval": None, "external_labels": {}})
+            wanted = {job.job_name: (job, shared) for job in config.scrape_configs}
             fresh = {name: self._new_pool(config, job) for name, (job, _) in wanted.items() if self._is_new(name, wanted[name])}
             for name in [name for name in self._configs if name not in wanted]:
                 await self._pools.pop(_key(name)).stop(gone=True)
@@ -156,6 +159,10 @@ class ScrapeManager:
             await asyncio.gather(*(pool.stop(gone=False) for pool in self._pools.values()))
             self._pools.clear()
             self._configs.clear()
+
+    def pool_names(self) -> list[str]:
+        """The names of the jobs, and that of the bots."""
+        return [name.removeprefix(_JOB_PREFIX) for name in self._pools]
 
     def targets(self) -> list[TargetStatus]:
         """The active targets, pool by pool, by their labels."""
@@ -249,7 +256,7 @@ class ScrapeManager:
 
 def _key(job_name: str) -> str:
     """A configured job may be called "bots" too; the two pools are kept apart."""
-    return f"job/{job_name}"
+    return _JOB_PREFIX + job_name
 
 
 def _families(loop: TargetLoop) -> list[tuple[str, Metadata]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
 from algowatch.config import Duration
 from algowatch.model.regex import compile_anchored
@@ -88,7 +88,13 @@ def _size(value: object) -> object:
     return int(found[1]) * 1024 ** _SIZE_UNITS.index(found[2][0]) if found else 0
 
 
-Size = Annotated[int, BeforeValidator(_size)]
+def _size_text(size: int) -> str:
+    """As `_size` reads it, in the largest unit that loses nothing."""
+    power = next(power for power in range(len(_SIZE_UNITS) - 1, -1, -1) if size % 1024**power == 0)
+    return f"{size // 1024**power}{_SIZE_UNITS[power]}{'B' if power else ''}" if size else "0"
+
+
+Size = Annotated[int, BeforeValidator(_size), PlainSerializer(_size_text, return_type=str, when_used="json")]
 Limit = Annotated[int, Field(ge=0)]
 NameScheme = Literal["utf8", "legacy"]
 ScrapeProtocol = Literal[

@@ -5,19 +5,38 @@ Kept in memory and rebuilt from SQLite at start. Ids ascend in the order in whic
 
 from __future__ import annotations
 
+import heapq
 import threading
 from array import array
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from algowatch.model.labels import Labels, Matcher
+from algowatch.model.labels import METRIC_NAME, Labels, Matcher
 
 if TYPE_CHECKING:
     from algowatch.model.protocols import TimeVector
 
 _NONE = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Cardinality:
+    """What makes a store large; each list holds the largest first.
+
+    label_pairs:       how many different (name, value) pairs there are.
+    series_by_metric:  metric name, its series.         values_by_name: label name, its values.
+    bytes_by_name:     label name, length of its values over all series.
+    series_by_pair:    `name=value`, its series.
+    """
+
+    label_pairs: int
+    series_by_metric: list[tuple[str, int]]
+    values_by_name: list[tuple[str, int]]
+    bytes_by_name: list[tuple[str, int]]
+    series_by_pair: list[tuple[str, int]]
 
 
 class SeriesIndex:
@@ -119,6 +138,20 @@ class SeriesIndex:
         joined.sort()
         return joined
 
+    def cardinality(self, limit: int) -> Cardinality:
+        """The largest `limit` of everything."""
+        with self._lock:
+            counts = {name: {value: len(ids) for value, ids in values.items()} for name, values in self._postings.items()}
+        pairs = ((f"{name}={value}", count) for name, values in counts.items() for value, count in values.items())
+        sizes = ((name, sum(len(value.encode()) * n for value, n in values.items())) for name, values in counts.items())
+        return Cardinality(
+            label_pairs=sum(len(values) for values in counts.values()),
+            series_by_metric=_largest(counts.get(METRIC_NAME, {}).items(), limit),
+            values_by_name=_largest(((name, len(values)) for name, values in counts.items()), limit),
+            bytes_by_name=_largest(sizes, limit),
+            series_by_pair=_largest(pairs, limit),
+        )
+
     def label_names(self) -> list[str]:
         with self._lock:
             return sorted(self._postings)
@@ -126,6 +159,10 @@ class SeriesIndex:
     def label_values(self, name: str) -> list[str]:
         with self._lock:
             return sorted(self._postings.get(name, ()))
+
+
+def _largest(counts: Iterable[tuple[str, int]], limit: int) -> list[tuple[str, int]]:
+    return heapq.nsmallest(limit, counts, key=lambda entry: (-entry[1], entry[0]))
 
 
 def _contained(ids: TimeVector, others: TimeVector) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

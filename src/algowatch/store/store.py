@@ -24,6 +24,7 @@ from algowatch.store.check import StoreCheck, check
 from algowatch.store.database import Database
 from algowatch.store.follow import Follower, Followers
 from algowatch.store.head import HeadView, view
+from algowatch.store.index import Cardinality
 from algowatch.store.keeper import Keeper
 from algowatch.store.lock import DirectoryLock
 from algowatch.store.options import StoreOptions
@@ -116,13 +117,17 @@ class Store:
         """
         self._writer.append(stream, timestamp_ms, layout, values)
 
-    def append_samples(self, stream: str, samples: Iterable[tuple[Labels, int, float]]) -> AppendOutcome:
+    def append_samples(
+        self, stream: str, samples: Iterable[tuple[Labels, int, float]], out_of_order_ms: int | None = None
+    ) -> AppendOutcome:
         """Store samples that carry their own times, in any order, also older than what is stored; all or none.
 
         A sample that is stored already is left out: counted as a duplicate, or reported if its value differs.
+        out_of_order_ms: one that is more than this older than the newest stored sample of its series is left out and
+        reported; None takes everything.
         Raises: StoreError if nothing was stored.
         """
-        return self._writer.append_samples(stream, samples)
+        return self._writer.append_samples(stream, samples, out_of_order_ms)
 
     def append_block(
         self,
@@ -219,6 +224,10 @@ class Store:
             damaged_chunks=self._chunks.damaged,
             sqlite_version=sqlite3.sqlite_version,
         )
+
+    def cardinality(self, limit: int = 10) -> Cardinality:
+        """Which names and values have the most series."""
+        return self._registry.index.cardinality(limit)
 
     # ---- reading
 

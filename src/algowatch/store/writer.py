@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 _KNOWN_LAYOUTS = 8
 _BLOCKS_PER_TRANSACTION = 8
+_FIRST_LOOK_BACK_MS = 600_000
+
+Rows = dict[tuple[str, int], dict[Labels, float]]
+"""(stream of one target, time) → its samples."""
+OldSamples = Mapping[int, list[tuple[int, tuple[str, int], Labels]]]
+"""Series → (time, row, labels) of samples."""
 
 
 @dataclass(slots=True)
@@ -34,11 +40,13 @@ class AppendOutcome:
     stored:     new samples.
     duplicates: samples that were there already, with the same value.
     conflicts:  (labels, timestamp_ms) of samples that were there already with another value; the stored value stays.
+    out_of_order: (labels, timestamp_ms) of samples that were older than the caller allowed.
     """
 
     stored: int = 0
     duplicates: int = 0
     conflicts: list[tuple[Labels, int]] = field(default_factory=list)
+    out_of_order: list[tuple[Labels, int]] = field(default_factory=list)
 
 
 class Writer:
@@ -115,11 +123,16 @@ class Writer:
 
     # ---- samples with times of their own
 
-    def append_samples(self, stream: str, samples: Iterable[tuple[Labels, int, float]]) -> AppendOutcome:
+    def append_samples(
+        self, stream: str, samples: Iterable[tuple[Labels, int, float]], out_of_order_ms: int | None = None
+    ) -> AppendOutcome:
         outcome = AppendOutcome()
         with self._database.urgent():
             rows = self._rows_of(stream, samples, outcome)
-            self._leave_out_stored(rows, outcome)
+            old = self._old_samples(rows)
+            self._leave_out_stored(rows, old, outcome)
+            if out_of_order_ms is not None:
+                self._leave_out_older(rows, old, out_of_order_ms, outcome)
             ordered = sorted((key for key, row in rows.items() if row), key=lambda key: key[1])
             records = self._register_all([(name, list(rows[name, time])) for name, time in ordered]) if ordered else []
             self._append_rows(
@@ -131,10 +144,8 @@ class Writer:
         outcome.stored = sum(len(row) for row in rows.values())
         return outcome
 
-    def _rows_of(
-        self, stream: str, samples: Iterable[tuple[Labels, int, float]], outcome: AppendOutcome
-    ) -> dict[tuple[str, int], dict[Labels, float]]:
-        """(stream of one target, time) → its samples. Targets have streams of their own, since each has its own times."""
+    def _rows_of(self, stream: str, samples: Iterable[tuple[Labels, int, float]], outcome: AppendOutcome) -> Rows:
+        """The samples by row. Targets have streams of their own, since each has its own times."""
         rows: defaultdict[tuple[str, int], dict[Labels, float]] = defaultdict(dict)
         names: dict[tuple[str, str], str] = {}
         for labels, timestamp_ms, value in samples:
@@ -147,8 +158,8 @@ class Writer:
                 _count_repeated(outcome, labels, timestamp_ms, row[labels], value)
         return dict(rows)
 
-    def _leave_out_stored(self, rows: dict[tuple[str, int], dict[Labels, float]], outcome: AppendOutcome) -> None:
-        """Take away the samples that are stored already.
+    def _old_samples(self, rows: Rows) -> OldSamples:
+        """By series the samples that may be stored already or be out of order.
 
         Only rows that are not newer than their stream's last need a look, and series that another stream wrote first.
         """
@@ -161,6 +172,10 @@ class Writer:
                     continue
                 if head is None or timestamp_ms <= head.last_ms or self._registry.first_writer(series) != head.id:
                     old[series].append((timestamp_ms, (name, timestamp_ms), labels))
+        return old
+
+    def _leave_out_stored(self, rows: Rows, old: OldSamples, outcome: AppendOutcome) -> None:
+        """Take away the samples that are stored already."""
         if not old:
             return
         times = [timestamp_ms for places in old.values() for timestamp_ms, _, _ in places]
@@ -172,6 +187,39 @@ class Writer:
                     if column is not None and (combined.present is None or combined.present[line, column]):
                         stored = float(combined.values[line, column])
                         _count_repeated(outcome, labels, timestamp_ms, stored, rows[key].pop(labels))
+
+    def _leave_out_older(self, rows: Rows, old: OldSamples, out_of_order_ms: int, outcome: AppendOutcome) -> None:
+        """Take away the samples that are more than so much older than the newest one of their series."""
+        left = {
+            series: [place for place in places if place[2] in rows[place[1]]]
+            for series, places in old.items()
+            if any(labels in rows[key] for _, key, labels in places)
+        }
+        if not left:
+            return
+        oldest_ms = min(timestamp_ms for places in left.values() for timestamp_ms, _, _ in places)
+        newest_ms = self._newest(np.array(sorted(left), np.int64), oldest_ms + out_of_order_ms)
+        for series, places in left.items():
+            for timestamp_ms, key, labels in places:
+                if timestamp_ms + out_of_order_ms < newest_ms.get(series, timestamp_ms):
+                    del rows[key][labels]
+                    outcome.out_of_order.append((labels, timestamp_ms))
+
+    def _newest(self, ids: TimeVector, floor_ms: int) -> dict[int, int]:
+        """When the newest sample of each series was taken, where that is after floor_ms; looks back in growing steps."""
+        found: dict[int, int] = {}
+        end_ms, reach_ms = max(head.last_ms for head in self._registry.streams.values()), _FIRST_LOOK_BACK_MS
+        while len(ids) and end_ms > floor_ms:
+            start_ms = max(end_ms - reach_ms, floor_ms + 1)
+            for combined in self._reader.combined(ids, start_ms, end_ms):
+                for line, series in enumerate(combined.ids.tolist()):
+                    columns = None if combined.present is None else np.flatnonzero(combined.present[line])
+                    if columns is None or len(columns):
+                        newest = int(combined.timestamps_ms[-1 if columns is None else columns[-1]])
+                        found[series] = max(newest, found.get(series, newest))
+            ids = np.array([series for series in ids.tolist() if series not in found], np.int64)
+            end_ms, reach_ms = start_ms - 1, 4 * reach_ms
+        return found
 
     # ---- history
 

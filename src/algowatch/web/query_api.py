@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import orjson
 from starlette.requests import Request
@@ -16,6 +17,7 @@ from algowatch.model.clock import Clock
 from algowatch.model.labels import Labels, Matcher
 from algowatch.model.protocols import QueryResult
 from algowatch.promql import nodes
+from algowatch.promql.engine import QueryCall
 from algowatch.promql.parser import parse
 from algowatch.promql.printer import pretty
 from algowatch.web.encode import encode_result
@@ -29,18 +31,21 @@ from algowatch.web.requests import (
     read_parameters,
     success,
 )
-from algowatch.web.workers import Workers
+from algowatch.web.syntax_tree import syntax_tree
+from algowatch.web.workers import Turn, Workers
 
 _MAX_STEPS = 11_000
+T = TypeVar("T")
 
 MatcherSets = Sequence[Sequence[Matcher]]
+Ask = Callable[[QueryCall], QueryResult]
 
 
 class QueryService(Protocol):
     """Answers PromQL."""
 
-    def instant(self, expr: str, at_ms: int, /) -> QueryResult: ...
-    def range(self, expr: str, start_ms: int, end_ms: int, step_ms: int, /) -> QueryResult: ...
+    def instant(self, expr: str, at_ms: int, call: QueryCall, /) -> QueryResult: ...
+    def range(self, expr: str, start_ms: int, end_ms: int, step_ms: int, call: QueryCall, /) -> QueryResult: ...
 
 
 class SeriesReader(Protocol):
@@ -54,7 +59,10 @@ class SeriesReader(Protocol):
 class QueryApi:
     """The endpoints under /api/v1 that read history."""
 
-    def __init__(self, queries: QueryService, reader: SeriesReader, workers: Workers, clock: Clock) -> None:
+    def __init__(
+        self, queries: QueryService, reader: SeriesReader, workers: Workers, clock: Clock, timeout_s: float = 120.0
+    ) -> None:
+        self._timeout_ms = round(timeout_s * 1000)
         self._queries = queries
         self._reader = reader
         self._workers = workers
@@ -69,18 +77,18 @@ class QueryApi:
             Route("/api/v1/labels", answering_errors(self.labels), methods=both),
             Route("/api/v1/label/{name:path}/values", answering_errors(self.label_values)),
             Route("/api/v1/format_query", answering_errors(self.format_query), methods=both),
+            Route("/api/v1/parse_query", answering_errors(self.parse_query), methods=both),
         ]
 
     async def query(self, request: Request) -> Response:
         parameters = await read_parameters(request)
-        expr = _expression(parameters)
+        expr = expression_of(parameters)
         at_ms = parameters.time_ms("time", self._clock.now_ms())
-        limit = parameters.limit()
-        return await self._answer(lambda: self._queries.instant(expr, at_ms), instant=True, limit=limit)
+        return await self._answer(request, parameters, lambda call: self._queries.instant(expr, at_ms, call), instant=True)
 
     async def query_range(self, request: Request) -> Response:
         parameters = await read_parameters(request)
-        expr = _expression(parameters)
+        expr = expression_of(parameters)
         start_ms, end_ms = parameters.time_ms("start"), parameters.time_ms("end")
         step_ms = parameters.duration_ms("step")
         if end_ms < start_ms:
@@ -94,40 +102,61 @@ class QueryApi:
             raise bad_data(
                 "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"
             )
-        limit = parameters.limit()
-        return await self._answer(lambda: self._queries.range(expr, start_ms, end_ms, step_ms), instant=False, limit=limit)
+        return await self._answer(
+            request, parameters, lambda call: self._queries.range(expr, start_ms, end_ms, step_ms, call), instant=False
+        )
 
-    async def _answer(self, ask: Callable[[], QueryResult], instant: bool, limit: int) -> Response:
-        return await self._workers.run(lambda: _result_response(ask(), instant, limit))
+    async def _answer(self, request: Request, parameters: Parameters, ask: Ask, instant: bool) -> Response:
+        """Ask in a worker, within the time-out that the caller and the engine set, waiting included."""
+        timeout_s = min(parameters.duration_ms("timeout", self._timeout_ms), self._timeout_ms) / 1000
+        lookback_ms = parameters.duration_ms("lookback_delta", 0) or None
+        limit, wants_stats = parameters.limit(), bool(parameters.get("stats"))
+
+        def work(turn: Turn) -> Response:
+            call = QueryCall(turn.remaining_s(), lookback_ms, turn.cancelled)
+            result = ask(call)
+            return _result_response(result, instant, limit, _statistics(call, turn) if wants_stats else None)
+
+        return await self._workers.run_for(request, work, timeout_s)
 
     async def series(self, request: Request) -> Response:
         parameters = await read_parameters(request)
-        matcher_sets = _matcher_sets(parameters)
+        matcher_sets = matcher_sets_of(parameters)
         if not matcher_sets:
             raise bad_data("no match[] parameter provided")
-        span = _span(parameters)
-        found = await self._workers.run(lambda: self._reader.series(matcher_sets, *span))
+        span = span_of(parameters)
+        found = await self._read(request, lambda: self._reader.series(matcher_sets, *span))
         return _limited([dict(labels) for labels in found], parameters.limit())
 
     async def labels(self, request: Request) -> Response:
         parameters = await read_parameters(request)
-        matcher_sets, span = _matcher_sets(parameters), _span(parameters)
-        found = await self._workers.run(lambda: self._reader.label_names(matcher_sets, *span))
+        matcher_sets, span = matcher_sets_of(parameters), span_of(parameters)
+        found = await self._read(request, lambda: self._reader.label_names(matcher_sets, *span))
         return _limited(list(found), parameters.limit())
 
     async def label_values(self, request: Request) -> Response:
         parameters = await read_parameters(request)
         name = _unescape_label_name(request.path_params["name"])
-        matcher_sets, span = _matcher_sets(parameters), _span(parameters)
-        found = await self._workers.run(lambda: self._reader.label_values(name, matcher_sets, *span))
+        matcher_sets, span = matcher_sets_of(parameters), span_of(parameters)
+        found = await self._read(request, lambda: self._reader.label_values(name, matcher_sets, *span))
         return _limited(list(found), parameters.limit())
 
+    async def _read(self, request: Request, work: Callable[[], T]) -> T:
+        return await self._workers.run_for(request, lambda turn: work(), self._timeout_ms / 1000)
+
     async def format_query(self, request: Request) -> Response:
-        expr = _expression(await read_parameters(request))
+        expr = expression_of(await read_parameters(request))
         return success(pretty(parse(expr)))
 
+    async def parse_query(self, request: Request) -> Response:
+        tree = syntax_tree(parse(expression_of(await read_parameters(request))))
+        try:
+            return success(tree)
+        except orjson.JSONEncodeError:
+            raise bad_data('invalid parameter "query": the expression nests too deep to be shown') from None
 
-def _expression(parameters: Parameters) -> str:
+
+def expression_of(parameters: Parameters) -> str:
     """The query parameter, parsed once here so that a wrong one is worded as Prometheus words it."""
     expr = parameters.get("query")
     try:
@@ -137,7 +166,8 @@ def _expression(parameters: Parameters) -> str:
     return expr
 
 
-def _matcher_sets(parameters: Parameters) -> list[Sequence[Matcher]]:
+def matcher_sets_of(parameters: Parameters) -> list[Sequence[Matcher]]:
+    """What each `match[]` asks for. Raises: ApiError."""
     sets: list[Sequence[Matcher]] = []
     for text in parameters.all("match[]"):
         try:
@@ -150,7 +180,8 @@ def _matcher_sets(parameters: Parameters) -> list[Sequence[Matcher]]:
     return sets
 
 
-def _span(parameters: Parameters) -> tuple[int, int]:
+def span_of(parameters: Parameters) -> tuple[int, int]:
+    """start and end, both inclusive; without them the whole of time. Raises: ApiError."""
     start_ms, end_ms = parameters.time_ms("start", MIN_TIME_MS), parameters.time_ms("end", MAX_TIME_MS)
     if end_ms < start_ms:
         raise bad_data('invalid parameter "end": end timestamp must not be before start time')
@@ -159,6 +190,8 @@ def _span(parameters: Parameters) -> tuple[int, int]:
 
 def _unescape_label_name(name: str) -> str:
     """Undo Prometheus's `U__` spelling of UTF-8 label names in paths: `U__my_2e_label` is `my.label`."""
+    if not name:
+        raise bad_data('invalid label name: ""')
     if not name.startswith("U__"):
         return name
     parts = name[3:].replace("__", "\0").split("_")
@@ -175,7 +208,24 @@ def _limited(found: list[object] | list[str] | list[dict[str, str]], limit: int)
     return success(found)
 
 
-def _result_response(result: QueryResult, instant: bool, limit: int) -> Response:
+def _statistics(call: QueryCall, turn: Turn) -> dict[str, object]:
+    """What `stats` asks for, as Prometheus names it; range answers are put in order while they are evaluated."""
+    began_s = turn.began_s if turn.started_s is None else turn.started_s
+    evaluated_s = time.monotonic() - began_s
+    return {
+        "timings": {
+            "evalTotalTime": evaluated_s,
+            "resultSortTime": 0,
+            "queryPreparationTime": call.read_s,
+            "innerEvalTime": evaluated_s - call.read_s,
+            "execQueueTime": turn.queued_s,
+            "execTotalTime": evaluated_s + turn.queued_s,
+        },
+        "samples": {"totalQueryableSamples": call.samples, "peakSamples": call.samples},
+    }
+
+
+def _result_response(result: QueryResult, instant: bool, limit: int, statistics: dict[str, object] | None) -> Response:
     truncated = bool(limit) and len(result.labels) > limit and result.type in ("vector", "matrix")
     if truncated:
         result = _first(result, limit)
@@ -185,7 +235,10 @@ def _result_response(result: QueryResult, instant: bool, limit: int) -> Response
         for name, notes in ((b"warnings", warnings), (b"infos", result.infos))
         if notes
     ]
-    body = b'{"status":"success","data":%b%b}' % (encode_result(result, instant), b"".join(extras))
+    data = encode_result(result, instant)
+    if statistics is not None:
+        data = b'%b,"stats":%b}' % (data[:-1], orjson.dumps(statistics))
+    body = b'{"status":"success","data":%b%b}' % (data, b"".join(extras))
     return Response(body, media_type="application/json")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
@@ -11,23 +12,20 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from algowatch.errors import (
-    AlgowatchError,
-    EvaluationError,
-    NotSupportedError,
-    ParseError,
-    QueryError,
-    QueryLimitError,
-    QueryTimeoutError,
-    StoreError,
-)
+from algowatch.errors import AlgowatchError, QueryError
 from algowatch.model.durations import parse_duration
+from algowatch.model.labels import quote
 from algowatch.model.timestamps import parse_time
+from algowatch.web.workers import ClientGoneError
 
+_log = logging.getLogger(__name__)
 _MAX_BODY_BYTES = 4 << 20
-# What Prometheus takes where no start or end is given: the whole of time, kept inside int64 milliseconds.
-MIN_TIME_MS = -(1 << 62) // 1_000_000 * 1_000
-MAX_TIME_MS = -MIN_TIME_MS
+# The whole of time, where no start or end is given and the most that one may name: far enough inside int64 milliseconds
+# that a lookback or an offset may be added.
+MAX_TIME_MS = 1 << 61
+MIN_TIME_MS = -MAX_TIME_MS
+_STATUS_OF_QUERY_ERROR = {"bad_data": 400, "execution": 422, "timeout": 503}
+_CLIENT_CLOSED_REQUEST = 499
 
 
 class ApiError(AlgowatchError):
@@ -64,9 +62,12 @@ class Parameters:
         if not text and default_ms is not None:
             return default_ms
         try:
-            return parse_time(text)
+            time_ms = parse_time(text)
         except ValueError as error:
             raise bad_data(f'invalid parameter "{name}": {error}') from None
+        if not MIN_TIME_MS <= time_ms <= MAX_TIME_MS:
+            raise bad_data(f'invalid parameter "{name}": cannot parse {quote(text)} to a valid timestamp')
+        return time_ms
 
     def duration_ms(self, name: str, default_ms: int | None = None) -> int:
         """A duration, as a number of seconds or as Prometheus writes durations.
@@ -77,9 +78,13 @@ class Parameters:
         if not text and default_ms is not None:
             return default_ms
         try:
-            return round(float(text) * 1000) if re.fullmatch(r"[-+.0-9eE]+", text) else parse_duration(text)
+            found_ms = round(float(text) * 1000) if re.fullmatch(r"[-+.0-9eE]+", text) else parse_duration(text)
         except (ValueError, OverflowError):
-            raise bad_data(f'invalid parameter "{name}": cannot parse {text!r} to a valid duration') from None
+            raise bad_data(f'invalid parameter "{name}": cannot parse {quote(text)} to a valid duration') from None
+        if abs(found_ms) > MAX_TIME_MS:
+            problem = f"cannot parse {quote(text)} to a valid duration. It overflows int64"
+            raise bad_data(f'invalid parameter "{name}": {problem}')
+        return found_ms
 
     def limit(self, name: str = "limit") -> int:
         """A count; 0 means no limit.
@@ -109,7 +114,7 @@ async def read_parameters(request: Request) -> Parameters:
     return Parameters(tuple(pairs))
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, max_bytes: int = _MAX_BODY_BYTES) -> bytes:
     """The body, as long as it is not longer than any honest call's.
 
     Raises: ApiError
@@ -118,8 +123,8 @@ async def read_body(request: Request) -> bytes:
     async for chunk in request.stream():
         chunks.append(chunk)
         size += len(chunk)
-        if size > _MAX_BODY_BYTES:
-            raise ApiError("bad_data", f"the body is longer than {_MAX_BODY_BYTES} bytes", 413)
+        if size > max_bytes:
+            raise ApiError("bad_data", f"the body is longer than {max_bytes} bytes", 413)
     return b"".join(chunks)
 
 
@@ -134,33 +139,35 @@ def success(data: object, warnings: list[str] | None = None) -> Response:
     return json_response(answer)
 
 
+def error_response(error_type: str, problem: str, status: int) -> Response:
+    return json_response({"status": "error", "errorType": error_type, "error": problem}, status)
+
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def answering_errors(endpoint: Endpoint) -> Endpoint:
-    """Turn the errors that a caller can do something about into Prometheus's error answers."""
+    """Turn errors into Prometheus's error answers; one that nobody expected is logged and is "internal"."""
 
     async def answer(request: Request) -> Response:
         try:
             return await endpoint(request)
         except AlgowatchError as error:
             error_type, status = classify(error)
-            return json_response({"status": "error", "errorType": error_type, "error": str(error)}, status)
+            return error_response(error_type, str(error), status)
+        except Exception as error:  # noqa: BLE001 - the client must be told, and other requests go on
+            _log.exception("%s %s failed", request.method, request.url.path)
+            return error_response("internal", f"{type(error).__name__}: {error}; the engine's log says more", 500)
 
     return answer
 
 
 def classify(error: AlgowatchError) -> tuple[str, int]:
     """Prometheus's error type and HTTP status for an error of ours."""
-    statuses: Mapping[type[AlgowatchError], tuple[str, int]] = {
-        ParseError: ("bad_data", 400),
-        QueryTimeoutError: ("timeout", 503),
-        QueryLimitError: ("execution", 422),
-        EvaluationError: ("execution", 422),
-        NotSupportedError: ("execution", 422),
-        QueryError: ("execution", 422),
-        StoreError: ("internal", 500),
-    }
     if isinstance(error, ApiError):
         return error.error_type, error.status
-    return next((found for kind, found in statuses.items() if isinstance(error, kind)), ("internal", 500))
+    if isinstance(error, QueryError):
+        return error.error_type, _STATUS_OF_QUERY_ERROR[error.error_type]
+    if isinstance(error, ClientGoneError):
+        return "canceled", _CLIENT_CLOSED_REQUEST
+    return "internal", 500

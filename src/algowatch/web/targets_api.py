@@ -22,10 +22,14 @@ class TargetsApi:
 
     def routes(self) -> list[BaseRoute]:
         return [
+            Route("/api/v1/scrape_pools", answering_errors(self.scrape_pools)),
             Route("/api/v1/targets", answering_errors(self.targets)),
             Route("/api/v1/targets/metadata", answering_errors(self.targets_metadata)),
             Route("/api/v1/metadata", answering_errors(self.metadata)),
         ]
+
+    async def scrape_pools(self, request: Request) -> Response:
+        return success({"scrapePools": sorted(self._scrapes.pool_names())})
 
     async def targets(self, request: Request) -> Response:
         parameters = await read_parameters(request)
