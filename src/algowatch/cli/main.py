@@ -40,6 +40,7 @@ def cli() -> None:
 @cli.command()
 @click.option("--config", "config_file", type=FILE, help="A prometheus.yml: what to scrape besides bots, and rule files.")
 @click.option("--alertmanager-config", "alertmanager_file", type=FILE, help="An alertmanager.yml: routes and receivers.")
+@click.option("--settings", "settings_file", type=FILE, help="An algowatch.yml: what only algowatch has.")
 @click.option("--data", "data_dir", type=DIRECTORY, help="Where history is kept.  [default: the user's data directory]")
 @click.option("--listen", default="127.0.0.1:5174", show_default=True, help="Address of the page and the API.")
 @click.option("--no-discovery", is_flag=True, help="Do not look for bots on this machine.")
@@ -48,6 +49,7 @@ def cli() -> None:
 def up(
     config_file: Path | None,
     alertmanager_file: Path | None,
+    settings_file: Path | None,
     data_dir: Path | None,
     listen: str,
     no_discovery: bool,
@@ -63,6 +65,7 @@ def up(
         listen=Listen.parse(listen),
         config_file=config_file,
         alertmanager_file=alertmanager_file,
+        settings_file=settings_file,
         discovery=not no_discovery,
         retention_ms=retention,
         webhook_urls=webhooks,
