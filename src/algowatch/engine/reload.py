@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from algowatch.engine.configuration import read_config
 from algowatch.engine.options import EngineOptions
+from algowatch.engine.receivers_file import receivers_environment
 from algowatch.engine.settings import Settings, load_settings
 from algowatch.errors import AlgowatchError, ConfigError, Fault
 from algowatch.model.clock import Clock
@@ -74,7 +75,7 @@ def read_routing(options: EngineOptions, scraping: ScrapeFile) -> Routing:
     """
     if options.alertmanager_file is not None:
         return load_routing(options.alertmanager_file)
-    environ = {} if scraping.alerting.alertmanagers else os.environ
+    environ = {} if scraping.alerting.alertmanagers else receivers_environment(options.data_dir, os.environ)
     return default_routing(environ, options.webhook_urls)
 
 

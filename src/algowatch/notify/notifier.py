@@ -36,6 +36,7 @@ from algowatch.notify.routing import Routing, built_in_routing
 from algowatch.notify.silences import Silence, Silences
 from algowatch.notify.spelled import spelled
 from algowatch.notify.status import AlertStatus, GroupStatus, alert_statuses, group_statuses
+from algowatch.notify.trial import Trial, try_channels
 from algowatch.senders.channels import Channel, from_environment, log_channel, webhook_channel
 from algowatch.senders.message import Message, from_json
 
@@ -179,6 +180,11 @@ class Notifier:
 
     def receivers(self) -> list[str]:
         return list(self._pipeline.routing.receivers)
+
+    async def try_receivers(self) -> list[Trial]:
+        """Send a test through every channel, past routing and outbox."""
+        receivers, sending = self._pipeline.routing.receivers, self._options.sending
+        return await asyncio.to_thread(try_channels, receivers, self._clock.now_ms(), sending.timeout_s)
 
     @property
     def routing(self) -> Routing:

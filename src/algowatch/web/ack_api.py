@@ -42,6 +42,7 @@ class AckApi:
         return [
             Route("/api/acks", answering_errors(self.acks)),
             Route("/api/acks", answering_errors(self.acknowledge), methods=["POST"]),
+            Route("/api/receivers/test", answering_errors(self.try_receivers), methods=["POST"]),
             Route("/ack/{fingerprint}", self.page),
             Route("/ack/{fingerprint}", self.press, methods=["POST"]),
         ]
@@ -58,6 +59,9 @@ class AckApi:
         if not isinstance(posted, dict) or not isinstance(posted.get("fingerprint"), str):
             raise bad_data("the body must be an object with a fingerprint, such as /api/v2/alerts shows them")
         return success(await self._put(posted["fingerprint"], str(posted.get("by", "")), str(posted.get("comment", ""))))
+
+    async def try_receivers(self, request: Request) -> Response:
+        return success([trial.as_json() for trial in await self._notifier.try_receivers()])
 
     async def page(self, request: Request) -> Response:
         mark = request.path_params["fingerprint"]
