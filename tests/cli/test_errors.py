@@ -130,6 +130,18 @@ def test_a_question_with_no_engine_to_ask(tmp_path):
     assert line == "algowatch: no engine runs here; start one with `algowatch up`, or name one with --url"
 
 
+@pytest.mark.parametrize("url", ["foo", "http://", "ftp://a/b", "http://user:sekret@[::1"])
+def test_a_webhook_that_is_no_address_is_refused_without_showing_it(tmp_path, url):
+    (line,) = up("--webhook", url, folder=tmp_path)
+    assert line.startswith("algowatch: --webhook (number 1): not an http(s) address; ")
+    assert "sekret" not in line
+
+
+def test_a_pipe_in_place_of_a_file(tmp_path):
+    os.mkfifo(tmp_path / "prometheus.yml")
+    assert up("--config", "prometheus.yml", folder=tmp_path) == ["algowatch: prometheus.yml: is not a file; name a file"]
+
+
 def test_a_duration_that_is_none(tmp_path):
     lines = complaint("up", "--retention", "30 days", folder=tmp_path)
     assert "not a valid duration: '30 days'" in lines[-1]

@@ -56,6 +56,16 @@ def test_times_and_yes_stay_text_and_leading_zeroes_are_decimal():
     assert document.data == {"close": "16:00", "flag": "yes", "twelve": 12, "real": True}
 
 
+def test_deep_nesting_is_a_fault_and_not_the_end_of_the_process():
+    assert faults("[" * 100_000)[0].startswith("f.yml: not valid YAML: nested more than 60 levels deep (line 1)")
+
+
+def test_a_few_lines_of_aliases_cannot_stand_for_millions():
+    levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    assert "more than 1000000 keys and values" in faults("\n".join(levels))[0]
+
+
 def test_durations_are_held_in_milliseconds():
     file, _ = read_text(File, "items:\n  - {name: a, wait: 1m30s}\n", "f.yml")
     assert file.items[0].wait == 90_000

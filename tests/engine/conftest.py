@@ -84,6 +84,7 @@ class RunningEngine:
         self.folder = folder
         self.port = unused_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = environment(folder)
         self._arguments = arguments
         self.output = folder / "engine.log"
         self.process: subprocess.Popen[bytes]
@@ -94,7 +95,7 @@ class RunningEngine:
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 [*command, "--data", str(self.folder / "data"), *self._arguments],
-                env=environment(self.folder),
+                env=self.environment,
                 stdout=output,
                 stderr=output,
             )
@@ -160,7 +161,7 @@ class Bot:
 
     def __init__(self, folder: Path, name: str = "gamma-bot") -> None:
         script = (
-            "import sys, algowatch\n"
+            "import os, sys, algowatch\n"
             f"watch = algowatch.start({name!r})\n"
             "print('ready', flush=True)\n"
             "for line in sys.stdin:\n"
@@ -172,6 +173,7 @@ class Bot:
             env=environment(folder),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
         )
         assert self._line() == "ready"
@@ -181,6 +183,13 @@ class Bot:
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
         assert self._line() == "done"
+
+    def die(self, line: str) -> None:
+        """Run a line that ends the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        self.process.wait(10)
 
     def _line(self) -> str:
         assert self.process.stdout is not None

@@ -4,6 +4,7 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 import time
 import urllib.request
 
@@ -46,6 +47,45 @@ def test_a_bot_that_ends_cleanly_alarms_nobody(start_engine, start_bot, receiver
     assert engine.query("up") == []
     time.sleep(1.5)
     assert receiver.received() == []
+
+
+def test_a_bot_that_dies_of_an_exception_is_told(start_engine, start_bot, receiver):
+    engine = start_engine("--webhook", receiver.url)
+    bot = start_bot()
+    engine.wait_for_query("up == 1")
+    bot.die("raise RuntimeError('no more margin')")
+    receiver.wait_for("BotDown")
+
+
+@pytest.mark.parametrize("way", ["sys.exit(3)", "raise KeyboardInterrupt", "os.kill(os.getpid(), 15)"])
+def test_a_bot_that_is_stopped_on_purpose_alarms_nobody(start_engine, start_bot, receiver, way):
+    engine = start_engine("--webhook", receiver.url)
+    bot = start_bot()
+    engine.wait_for_query("up == 1")
+    bot.die(way)
+    deadline = time.monotonic() + 5
+    while engine.query("up") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.5)
+    assert receiver.received() == []
+
+
+def test_a_living_bot_cannot_be_forgotten_and_a_dead_one_can(start_engine, start_bot, receiver):
+    engine = start_engine("--webhook", receiver.url)
+    bot = start_bot()
+    engine.wait_for_query("up == 1")
+    refused = forget(engine)
+    assert refused.returncode == 2
+    assert "lives" in refused.stderr
+    bot.kill()
+    receiver.wait_for("BotDown")
+    assert forget(engine).returncode == 0
+    receiver.wait_for("BotDown", status="resolved")
+
+
+def forget(engine) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "algowatch", "forget", "gamma-bot"]
+    return subprocess.run(command, env=engine.environment, capture_output=True, text=True, timeout=20, check=False)
 
 
 def test_a_bot_that_died_while_no_engine_ran_is_told_when_one_starts(start_engine, start_bot, receiver):

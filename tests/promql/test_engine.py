@@ -235,3 +235,9 @@ def test_samples_of_one_piece_do_not_count_against_the_next() -> None:
     assert roomy.range("count_over_time(up[10s])", 10_000, 3_990_000, 10_000).values.tolist() == [[10.0] * 399]
     with pytest.raises(QueryLimitError):
         roomy.range("count_over_time(up[50m])", 3_000_000, 3_990_000, 10_000)
+
+
+def test_a_subquery_of_too_many_steps_is_refused_before_it_takes_memory():
+    engine = QueryEngine(lambda matchers, start_ms, end_ms: [], QueryOptions())
+    with pytest.raises(QueryLimitError, match="would load too many samples"):
+        engine.instant("max_over_time(vector(1)[90d:1ms])", 1_700_000_000_000)

@@ -72,8 +72,11 @@ class Told:
         return steps
 
     def gone(self):
-        """Steps of the victims that must not be there: written before their deletion began, which was acknowledged."""
-        return {step for first, last, newest in self.deletions for step in range(first, min(last, newest) + 1)}
+        """Steps of the victims that must not be there: written before their deletion began, which was acknowledged.
+
+        Of the newest step that was heard of, the other stream's row may have come after the deletion.
+        """
+        return {step for first, last, newest in self.deletions for step in range(first, min(last, newest - 1) + 1)}
 
 
 @pytest.fixture(scope="module")
@@ -156,4 +159,5 @@ def test_nothing_acknowledged_or_shown_is_lost_or_doubled_by_kills(killed, tmp_p
                 counts[what] += count
     print(f"{KILLS} kills: " + ", ".join(f"{count} × {what}" for what, count in sorted(counts.items())))
     assert counts["row"] > 10 * KILLS
-    assert all(counts[what] for what in ("late", "shown", "deleted", "saved"))
+    assert all(counts[what] for what in ("late", "shown", "deleting", "saving"))
+    assert KILLS < 100 or (counts["deleted"] and counts["saved"])

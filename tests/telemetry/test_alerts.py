@@ -174,7 +174,7 @@ def test_a_full_queue_drops_the_least_severe_and_counts_it():
     watch.alerts.critical("A")
     for number in range(5):
         watch.alerts.info(f"I{number}")
-    assert [alert.labels["alertname"] for alert in watch.alerts._queue] == ["A", "I3", "I4"]
+    assert [alert.labels["alertname"] for alert, _ in watch.alerts._queue] == ["A", "I3", "I4"]
     assert watch.alerts.dropped == 3
 
 
@@ -248,3 +248,13 @@ def test_only_its_own_process_takes_an_engines_address_away(state):
     assert (state / "engine.json").exists()
     remove_engine(4711, state)
     assert not (state / "engine.json").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_critical_alert_that_was_a_bots_last_word_is_sent_by_its_next_life(tmp_path):
+    last_word = "watch.alerts.critical('Margin call', 'flat by noon'); os.kill(os.getpid(), signal.SIGKILL)"
+    program = f"import os, signal, algowatch; watch = algowatch.start('gamma', state_directory={str(tmp_path)!r}); {last_word}"
+    died = subprocess.run([sys.executable, "-c", program], timeout=30, check=False)
+    assert died.returncode == -9
+    (spool,) = tmp_path.rglob("*.jsonl")
+    assert [owed.labels["alertname"] for owed in owed_alerts(spool).values()] == ["MarginCall"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from algowatch.errors import UsageError
 from algowatch.telemetry.registration import (
     BotRecord,
     EngineRecord,
@@ -91,7 +92,7 @@ def test_a_clean_exit_takes_the_file_away(bots, state):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_killed_bot_leaves_its_file_and_gets_its_name_back(bots, state, how):
     bot = bots()
     assert bot.end(how) == -how
@@ -101,6 +102,12 @@ def test_a_killed_bot_leaves_its_file_and_gets_its_name_back(bots, state, how):
     assert again.instance == "gamma-bot"
     assert [record.instance for record in list_bots(state)] == ["gamma-bot"]
     assert list_bots(state)[0].alive()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_bot_that_is_stopped_by_sigterm_takes_its_file_back_and_dies_of_the_signal(bots, state):
+    assert bots().end(signal.SIGTERM) == -signal.SIGTERM
+    assert list_bots(state) == []
 
 
 def test_live_processes_of_one_name_are_numbered_and_a_number_is_used_again(bots, state):
@@ -171,8 +178,11 @@ def test_a_name_that_no_file_system_likes_is_still_a_name(state):
     assert record.path.parent == state / "bots"
     assert read_bot(record.path).instance == "../ΔΓ bot: 1"
     assert file_name("ok-1.a_b") == "ok-1.a_b.json"
-    assert forget("../ΔΓ bot: 1", state)
-    assert not forget("../ΔΓ bot: 1", state)
+    with pytest.raises(UsageError, match="lives, as process"):
+        forget("../ΔΓ bot: 1", state)
+    register(BotRecord("gone", "127.0.0.1:1", 2**22 + 1), state)
+    assert forget("gone", state)
+    assert not forget("gone", state)
 
 
 def test_the_state_directory_follows_the_environment():

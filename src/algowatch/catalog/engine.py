@@ -32,6 +32,19 @@ STORE_DAMAGED = Family(
     "Chunks whose checksum failed since the start; above 0: restore a backup",
     profiles=(ENGINE,),
 )
+STORE_FAILED_APPENDS = Family(
+    "algowatch_store_failed_appends_total",
+    "counter",
+    "Scrapes, rule results and received requests that could not be stored: the disk is full or cannot be written, or the "
+    "clock was set back; /api/v1/targets says which",
+    profiles=(ENGINE,),
+)
+STORE_FAILED_UPKEEP = Family(
+    "algowatch_store_failed_upkeep_total",
+    "counter",
+    "Rounds of sealing, merging and deleting that failed; everything stored stays readable, and the next round tries again",
+    profiles=(ENGINE,),
+)
 REMOTE_WRITE_SAMPLES = Family(
     "algowatch_remote_write_samples_total",
     "counter",
@@ -90,6 +103,8 @@ ENGINE_FAMILIES = (
     STORE_BYTES,
     STORE_WAL_BYTES,
     STORE_DAMAGED,
+    STORE_FAILED_APPENDS,
+    STORE_FAILED_UPKEEP,
     REMOTE_WRITE_SAMPLES,
     REMOTE_WRITE_BEHIND,
     REMOTE_WRITE_UNSENT,

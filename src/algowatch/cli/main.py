@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class DurationType(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+_MOST_FAULTS = 50
 DURATION = DurationType()
 FILE = click.Path(path_type=Path, dir_okay=False)
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -219,6 +221,20 @@ def check(files: tuple[Path, ...], data_dir: Path | None) -> None:
 
 
 @cli.command()
+@click.argument("selector")
+@click.option("--data", "data_dir", type=DIRECTORY, help="The history to read.  [default: the user's data directory]")
+@click.option("--start", help="First moment: Unix seconds or RFC 3339.  [default: the oldest sample]")
+@click.option("--end", help="Last moment, inclusive.  [default: the newest sample]")
+@click.option("--output", type=FILE, help="Write to this file.  [default: standard output]")
+def export(selector: str, data_dir: Path | None, start: str | None, end: str | None, output: Path | None) -> None:
+    """Write stored samples as CSV, also while the engine runs; SELECTOR is for example 'trading_daily_pnl{currency="USD"}'."""
+    from algowatch.cli.export import export_history
+    from algowatch.engine.options import default_data_dir
+
+    sys.exit(export_history(selector, data_dir or default_data_dir(), start, end, output))
+
+
+@cli.command()
 @click.argument("file", type=FILE)
 @click.option("--data", "data_dir", type=DIRECTORY, help="The history to copy.  [default: the user's data directory]")
 def backup(file: Path, data_dir: Path | None) -> None:
@@ -253,7 +269,11 @@ def forget(name: str) -> None:
 
 
 def run(arguments: list[str] | None = None) -> None:
-    """Run the command line and leave the process with its exit code."""
+    """Run the command line and leave the process with its exit code.
+
+    Whatever a command writes (history, outbox, back-ups) shows P&L, so it is its user's alone.
+    """
+    os.umask(0o077)
     try:
         cli.main(arguments, prog_name="algowatch", standalone_mode=False)
     except click.exceptions.Exit as error:
@@ -264,8 +284,10 @@ def run(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(2)
     except ConfigError as error:
-        for fault in error.faults:
+        for fault in error.faults[:_MOST_FAULTS]:
             click.echo(f"algowatch: {fault}", err=True)
+        if len(error.faults) > _MOST_FAULTS:
+            click.echo(f"algowatch: … and {len(error.faults) - _MOST_FAULTS} more", err=True)
         sys.exit(2)
     except ParseError as error:
         click.echo(f"algowatch: {error.caret()}\n    {error.mend}", err=True)

@@ -109,6 +109,10 @@ def read_document(text: str, path: str) -> Document:
 
     Raises: ConfigError with every duplicate key, or with the place where the text stops being YAML.
     """
+    try:
+        _refuse_bombs(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError([_yaml_fault(path, error)]) from None
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -136,6 +140,34 @@ def _yaml_fault(path: str, error: Exception) -> Fault:
 
 
 _MAX_DEPTH = 60
+_MAX_NODES = 1_000_000
+
+
+def _refuse_bombs(text: str) -> None:
+    """Read the text event by event, which needs no stack, before it is composed, which does: in C, where deep nesting kills
+    the process. Aliases count with all that they stand for, so that a few lines cannot stand for millions.
+
+    Raises: ValueError; yaml.YAMLError where the text is not YAML.
+    """
+    sizes: dict[str, int] = {}
+    open_nodes: list[tuple[str | None, int]] = []
+    total = 0
+    for event in yaml.parse(text, yaml.CSafeLoader):
+        size = 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor, total))
+            if len(open_nodes) > _MAX_DEPTH:
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise ValueError(f"nested more than {_MAX_DEPTH} levels deep (line {line})")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            if anchor:
+                sizes[anchor] = total - before
+        elif isinstance(event, yaml.AliasEvent):
+            size = sizes.get(event.anchor or "", 1)
+        total += size
+        if total > _MAX_NODES:
+            raise ValueError(f"more than {_MAX_NODES} keys and values, aliases spelled out")
 
 
 def _walk(node: yaml.Node, location: Location) -> Iterator[tuple[Location, int, bool]]:
@@ -183,6 +215,8 @@ def read_file(model: type[SectionT], path: Path | str) -> tuple[SectionT, Docume
     Raises: ConfigError, also when the file cannot be read.
     """
     try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise ConfigError([Fault(str(path), None, "is not a file", "name a file")])
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(

@@ -37,6 +37,8 @@ from algowatch.scrape.exposition import Exemplar
 from algowatch.scrape.loop import ScrapeReport
 from algowatch.scrape.manager import ScrapeManager, ScrapeOptions
 from algowatch.scrape.shown import configuration_yaml
+from algowatch.senders.channels import from_environment
+from algowatch.senders.http import is_address
 from algowatch.store import Store, StoreOptions
 from algowatch.store.exemplars import Exemplars
 from algowatch.telemetry.registration import EngineRecord, bots_directory, remove_engine, write_engine
@@ -66,6 +68,7 @@ class Engine:
         self._clock = clock or SystemClock()
         self._on_delivered = on_delivered
         self.configuration = read_configuration(options)
+        _check_receivers(options)
         make_data_dir(options.data_dir)
         self._socket, self.listen = bind(options.listen)
         try:
@@ -289,6 +292,17 @@ class Engine:
 def _sent_on(configuration: Configuration) -> tuple[object, object]:
     """What remote write depends on."""
     return configuration.scraping.remote_write, configuration.scraping.global_.external_labels
+
+
+def _check_receivers(options: EngineOptions) -> None:
+    """An address that cannot be posted to would swallow every alert.
+
+    Raises: UsageError for an option, ConfigError for the environment; neither shows the address, which may be a secret.
+    """
+    for number, url in enumerate(options.webhook_urls, start=1):
+        if not is_address(url):
+            raise UsageError(f"--webhook (number {number}): not an http(s) address; write for example http://127.0.0.1:9000/")
+    from_environment(os.environ)
 
 
 def make_data_dir(path: Path) -> None:

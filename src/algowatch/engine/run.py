@@ -22,7 +22,8 @@ def run_engine(options: EngineOptions, announce: Announce) -> None:
     Raises: ConfigError, UsageError, StoreError before anything is served.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    for talkative in ("uvicorn.error", "httpx2", "httpcore2"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     asyncio.run(_serve(options, announce))
 
 

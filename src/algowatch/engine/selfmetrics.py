@@ -60,6 +60,8 @@ class SelfMetrics:
         yield families.STORE_BYTES, [((), float(stats.file_bytes))]
         yield families.STORE_WAL_BYTES, [((), float(stats.wal_bytes))]
         yield families.STORE_DAMAGED, [((), float(stats.damaged_chunks))]
+        yield families.STORE_FAILED_APPENDS, [((), float(stats.failed_appends))]
+        yield families.STORE_FAILED_UPKEEP, [((), float(stats.failed_upkeep))]
         yield from self._remote_writes()
         yield from self._notifications()
         state = self._reload_state()

@@ -337,7 +337,9 @@ class Notifier:
         lane.put(pending)
 
     def _open_lanes(self) -> None:
+        """A channel that several receivers share (in the built-in routing) has a lane for each, and one budget for all."""
         self._generation += 1
+        self._budgets: dict[int, Budget] = {}
         lanes = {}
         for receiver, channels in self._pipeline.routing.receivers.items():
             for index, channel in enumerate(channels):
@@ -351,7 +353,7 @@ class Notifier:
         flood = self._options.policy.flood
         if flood is None or channel.integration not in flood.integrations:
             return None
-        return Budget(flood, self._clock.now_ms())
+        return self._budgets.setdefault(id(channel), Budget(flood, self._clock.now_ms()))
 
     def _join_lanes(self) -> None:
         deadline = self._clock.monotonic() + self._options.stop_within_s

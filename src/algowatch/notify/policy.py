@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 from algowatch.model.labels import Matcher
@@ -63,7 +64,7 @@ class Budget:
     """How many messages a channel may still send: a token bucket that never lets more than the cap through in its span.
 
     Half of the cap may come at once, the other half comes back evenly over the span. The last third of the bucket is kept for
-    critical messages. Not thread-safe by itself.
+    critical messages. Channels that are one to people share one budget, so it may be used from several threads.
     """
 
     def __init__(self, flood: Flood, now_ms: int) -> None:
@@ -72,16 +73,22 @@ class Budget:
         self._reserve = self._burst // 3
         self._tokens = float(self._burst)
         self._at_ms = now_ms
+        self._lock = threading.Lock()
 
     def take(self, now_ms: int, *, critical: bool) -> bool:
-        if self.available(now_ms, critical=critical) < 1:
-            return False
-        self._tokens -= 1
-        return True
+        with self._lock:
+            if self._left(now_ms, critical=critical) < 1:
+                return False
+            self._tokens -= 1
+            return True
 
     def available(self, now_ms: int, *, critical: bool) -> float:
+        with self._lock:
+            return self._left(now_ms, critical=critical)
+
+    def _left(self, now_ms: int, *, critical: bool) -> float:
         self._tokens = min(self._burst, self._tokens + max(0, now_ms - self._at_ms) / self._per_token_ms)
-        self._at_ms = now_ms
+        self._at_ms = max(now_ms, self._at_ms)
         return self._tokens - (0 if critical else self._reserve)
 
     def wait_ms(self, now_ms: int, *, critical: bool) -> int:

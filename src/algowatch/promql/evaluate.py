@@ -259,6 +259,7 @@ class Evaluator:
         starts = ends - positive_ms(expr.range, span)
         step = self.query.subquery_step_ms if expr.step is None else positive_ms(expr.step, span)
         first = (int(starts.min()) // step + 1) * step
+        self.query.count_samples(max(0, (int(ends.max()) - first) // step + 1))
         inner_steps = np.arange(first, int(ends.max()) + 1, step, dtype=np.int64)
         if not len(inner_steps):
             return []

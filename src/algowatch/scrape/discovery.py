@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from glob import glob
@@ -19,6 +20,7 @@ from algowatch.scrape.target import TargetGroup
 
 _log = logging.getLogger(__name__)
 
+_MAX_FILE_BYTES = 64 << 20
 _Stamp = tuple[int, int, int]
 
 
@@ -149,6 +151,8 @@ def _stamp(path: str) -> _Stamp | None:
     try:
         found = os.stat(path)
     except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_FILE_BYTES:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
 

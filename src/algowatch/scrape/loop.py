@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 FAILURES_UNTIL_DOWN = 3
 _THREAD_FROM_BYTES = 256 * 1024
+_FAILURES_PER_LOG_LINE = 100
 """Strict parsing of more than this runs in a worker thread, so that other targets keep their time."""
 
 Health = Literal["unknown", "up", "down"]
@@ -120,6 +121,7 @@ class TargetLoop:
         self.displaced = False
         """The process is gone, and another registered bot has its address: what answers there is not this target."""
         self._failures = 0
+        self._not_stored = 0
         self._last_timestamp_ms = 0
         self._dated: dict[Labels, int] = {}
         self._exemplars: dict[Labels, Exemplar] = {}
@@ -315,9 +317,13 @@ class TargetLoop:
             self._append_failed(error)
             return False
         self._last_timestamp_ms = timestamp_ms
+        self._not_stored = 0
         return True
 
     def _append_failed(self, error: StoreError) -> None:
+        """Shown with the target each time, logged at first and then now and then: a full disk stays full for a while."""
         self.state.append_errors += 1
         self.state.last_error = f"the samples were not stored: {error}"
-        _log.warning("samples of %s were not stored: %s", self.target.url, error)
+        if self._not_stored % _FAILURES_PER_LOG_LINE == 0:
+            _log.warning("samples of %s were not stored: %s", self.target.url, error)
+        self._not_stored += 1

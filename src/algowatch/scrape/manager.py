@@ -42,6 +42,8 @@ class ScrapeOptions:
     bots_directory: Path | None = None
     bot_interval_ms: int = 1000
     bot_timeout_ms: int = 1000
+    bot_body_limit: int = 16 << 20
+    """No honest bot comes near it, and reading more would hold up the others."""
     poll_interval_s: float = 0.1
     """How often the bots' folder and processes are looked at; file_sd files and http_sd answers at every fifth look."""
     body_limit: int = 256 << 20
@@ -218,7 +220,7 @@ class ScrapeManager:
         options = self.options
         defaults = TargetDefaults(BOTS_POOL, options.bot_interval_ms, options.bot_timeout_ms)
         headers = {"Accept": accept_header(DEFAULT_PROTOCOLS), "Accept-Encoding": "identity", "User-Agent": options.user_agent}
-        loop_options = LoopOptions(headers=lambda: headers, body_limit=options.body_limit)
+        loop_options = LoopOptions(headers=lambda: headers, body_limit=options.bot_body_limit)
         return Pool(defaults, loop_options, make_client(), [BotDiscovery(directory)], self._given)
 
     async def _watch(self) -> None:

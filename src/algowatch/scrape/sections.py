@@ -360,7 +360,7 @@ class ScrapeFile(PrometheusSection):
     """A whole `prometheus.yml`."""
 
     not_supported: ClassVar[dict[str, str]] = {
-        "remote_read": "start with --backend URL to ask another server, or import its history",
+        "remote_read": "leave it out: the engine answers from its own history only",
         "tracing": "leave it out: the engine does not trace itself",
         "otlp": "leave it out: OTLP is not received",
         "scrape_config_files": "write the scrape_configs into this file",

@@ -26,6 +26,7 @@ from algowatch.senders import (
     victorops,
     webhook,
 )
+from algowatch.senders.http import is_address
 from algowatch.senders.message import Message
 
 
@@ -96,15 +97,15 @@ def from_environment(environ: Environ) -> list[Channel]:
 
 
 def _webhooks(environ: Environ) -> list[Channel]:
-    return [webhook_channel(url) for url in _words(environ, "ALGOWATCH_WEBHOOK_URL")]
+    return [webhook_channel(url) for url in _urls(environ, "ALGOWATCH_WEBHOOK_URL")]
 
 
 def _slack(environ: Environ) -> list[Channel]:
-    return [Channel("slack", slack.Settings(url), slack.send, "warning") for url in _words(environ, "SLACK_WEBHOOK_URL")]
+    return [Channel("slack", slack.Settings(url), slack.send, "warning") for url in _urls(environ, "SLACK_WEBHOOK_URL")]
 
 
 def _discord(environ: Environ) -> list[Channel]:
-    urls = _words(environ, "DISCORD_WEBHOOK_URL")
+    urls = _urls(environ, "DISCORD_WEBHOOK_URL")
     return [Channel("discord", discord.Settings(url), discord.send, "warning") for url in urls]
 
 
@@ -233,6 +234,14 @@ _READERS: tuple[Callable[[Environ], list[Channel]], ...] = (
     _opsgenie,
     _victorops,
 )
+
+
+def _urls(environ: Environ, name: str) -> list[str]:
+    """Addresses; what is wrong with one is told without it, since it is a secret."""
+    urls = _words(environ, name)
+    if not all(is_address(url) for url in urls):
+        raise ConfigError([Fault("environment", None, f"{name}: not an http(s) address", "set it to https://HOST/PATH")])
+    return urls
 
 
 def _words(environ: Environ, name: str) -> list[str]:

@@ -75,6 +75,15 @@ def post(url: str, body: bytes, timeout_s: float, headers: Mapping[str, str]) ->
     raise _refused(url, answer)
 
 
+def is_address(url: str) -> bool:
+    """Whether a text can be posted to: http or https, with a host and, where there is one, a port that is a number."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def shown(url: str) -> str:
     """As much of a URL as may be shown: scheme, host and port. Paths and user names of webhooks are secrets."""
     try:

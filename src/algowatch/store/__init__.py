@@ -2,6 +2,7 @@
 
 from algowatch.store.backup import Saved, back_up, restore
 from algowatch.store.check import StoreCheck, check, check_file
+from algowatch.store.export import export_csv
 from algowatch.store.follow import Follower, StoredRow
 from algowatch.store.options import StoreOptions
 from algowatch.store.readonly import StoreReader
@@ -21,5 +22,6 @@ __all__ = [
     "back_up",
     "check",
     "check_file",
+    "export_csv",
     "restore",
 ]

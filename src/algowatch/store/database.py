@@ -148,13 +148,22 @@ class Database:
                 raise schema.explain(error, self.path) from error
 
     def checkpoint(self, *, truncate: bool = False) -> None:
-        """Move the WAL into the file; what readers still look at stays in the WAL until the next time."""
+        """Move the WAL into the file; what readers still look at stays in the WAL until the next time.
+
+        Without `truncate` it has a connection of its own, so that rows are appended meanwhile.
+        """
         self._sync_wal()
-        with self.write_lock:
-            try:
-                self.writer().execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})").fetchone()
-            except sqlite3.Error as error:
-                raise schema.explain(error, self.path) from error
+        try:
+            if truncate:
+                with self.write_lock:
+                    self.writer().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return
+            self.writer()
+            with contextlib.closing(sqlite3.connect(self.path, isolation_level=None, timeout=10)) as connection:
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as error:
+            raise schema.explain(error, self.path) from error
 
     def _sync_wal(self) -> None:
         """Have the WAL on the disk already when the checkpoint, during which nobody can write, asks for that."""

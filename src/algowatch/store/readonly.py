@@ -74,6 +74,16 @@ class StoreReader:
         with self._snapshot():
             return self._reader.label_values(name, matcher_sets, start_ms, end_ms)
 
+    def span(self) -> tuple[int, int] | None:
+        """Times of the oldest and the newest sample; None in an empty store."""
+        with self._snapshot() as (connection, heads):
+            first, last = connection.execute("SELECT min(start_ms), max(end_ms) FROM blocks").fetchone()
+        times = [time for time in (first, last) if time is not None]
+        for _, segments in heads:
+            for segment in segments:
+                times += [int(segment.timestamps_ms[0]), int(segment.timestamps_ms[segment.count - 1])]
+        return (min(times), max(times)) if times else None
+
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[tuple[sqlite3.Connection, HeadView]]:
         """One moment of the file; a snapshot inside a snapshot is the same one."""

@@ -12,6 +12,7 @@ followers who reads rows in order, and up to which `seq`; not in stores of the f
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -77,12 +78,24 @@ def open_file_reader(path: Path) -> sqlite3.Connection:
         raise StoreError(f"{path}: there is no store; start the engine with this data directory once, or name another")
     try:
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=10
+            f"{path.absolute().as_uri()}?{_read_mode(path)}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=10,
         )
         check_version(connection, path)
     except sqlite3.Error as error:
         raise explain(error, path) from error
     return connection
+
+
+def _read_mode(path: Path) -> str:
+    """On a read-only disk SQLite cannot make the files beside a WAL store that a reader needs; nobody writes there either."""
+    wal = path.with_name(path.name + "-wal")
+    if os.access(path.parent, os.W_OK) or (wal.exists() and wal.stat().st_size):
+        return "mode=ro"
+    return "mode=ro&immutable=1"
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:

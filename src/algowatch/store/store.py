@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from algowatch.errors import StoreError
 from algowatch.model.clock import Clock, SystemClock
 from algowatch.model.labels import Labels, Matcher
 from algowatch.model.protocols import Layout, SeriesMatrix
@@ -43,6 +44,7 @@ class StoreStats:
 
     first_ms, last_ms: time of the oldest and newest sample, None in an empty store.
     damaged_chunks: chunks whose checksum failed when they were read since the store was opened.
+    failed_appends, failed_upkeep: calls that raised StoreError since then, of append and append_samples, and of maintain.
     """
 
     series: int
@@ -58,6 +60,8 @@ class StoreStats:
     first_ms: int | None
     last_ms: int | None
     damaged_chunks: int
+    failed_appends: int
+    failed_upkeep: int
     sqlite_version: str
 
 
@@ -68,6 +72,7 @@ class Store:
         self.directory = directory
         self.options = options
         self._lock = lock
+        self._failed_appends = self._failed_upkeep = 0
         self._database = Database(directory)
         self._registry = Registry()
         self._chunks = ChunkReader(options.cache_bytes)
@@ -115,7 +120,11 @@ class Store:
 
         Raises: StoreError if the row is not newer than the stream's last one, or could not be written.
         """
-        self._writer.append(stream, timestamp_ms, layout, values)
+        try:
+            self._writer.append(stream, timestamp_ms, layout, values)
+        except StoreError:
+            self._failed_appends += 1
+            raise
 
     def append_samples(
         self, stream: str, samples: Iterable[tuple[Labels, int, float]], out_of_order_ms: int | None = None
@@ -127,7 +136,11 @@ class Store:
         reported; None takes everything.
         Raises: StoreError if nothing was stored.
         """
-        return self._writer.append_samples(stream, samples, out_of_order_ms)
+        try:
+            return self._writer.append_samples(stream, samples, out_of_order_ms)
+        except StoreError:
+            self._failed_appends += 1
+            raise
 
     def append_block(
         self,
@@ -172,7 +185,11 @@ class Store:
 
         Raises: StoreError if something could not be written; everything stored stays readable.
         """
-        self._keeper.maintain()
+        try:
+            self._keeper.maintain()
+        except StoreError:
+            self._failed_upkeep += 1
+            raise
 
     def compact(self) -> None:
         """Seal, merge and compress everything now. Raises: StoreError."""
@@ -222,6 +239,8 @@ class Store:
             first_ms=min((first for first in firsts if first is not None), default=None),
             last_ms=max((last for last in lasts if last is not None), default=None),
             damaged_chunks=self._chunks.damaged,
+            failed_appends=self._failed_appends,
+            failed_upkeep=self._failed_upkeep,
             sqlite_version=sqlite3.sqlite_version,
         )
 

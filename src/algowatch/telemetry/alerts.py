@@ -106,7 +106,7 @@ class Alerts:
         self._begin()
 
     def _begin(self) -> None:
-        self._queue: deque[OwedAlert] = deque()
+        self._queue: deque[tuple[OwedAlert, str]] = deque()
         self._outgoing: dict[Any, _Outgoing] = {}
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -192,10 +192,12 @@ class Alerts:
         )
 
     def _enqueue(self, alert: OwedAlert) -> None:
+        """Hand an alert to the thread. A critical one may be this process's last word, so it is written down before."""
+        number = self._write_down(alert) if _rank(alert) == _CRITICAL else ""
         with self._condition:
-            self._queue.append(alert)
+            self._queue.append((alert, number))
             if len(self._queue) > self.options.queue_size:
-                ranked = min(range(len(self._queue)), key=lambda i: severity_rank(self._queue[i].labels.get("severity", "")))
+                ranked = min(range(len(self._queue)), key=lambda i: _rank(self._queue[i][0]))
                 del self._queue[ranked]
                 self._drop(1, "too many alerts are waiting")
             self._condition.notify_all()
@@ -286,9 +288,9 @@ class Alerts:
         except OSError as error:
             self._spool_failed(error)
 
-    def _round(self, fresh: list[OwedAlert]) -> None:
-        for alert in fresh:
-            self._merge(alert, self._write_down(alert))
+    def _round(self, fresh: list[tuple[OwedAlert, str]]) -> None:
+        for alert, number in fresh:
+            self._merge(alert, number or self._write_down(alert))
         now = self._clock()
         self._outgoing = {key: each for key, each in self._outgoing.items() if self._wanted(each, now)}
         pending = [each for each in self._outgoing.values() if each.pending]
@@ -396,6 +398,13 @@ class Alerts:
         self.dropped += count
         if self.dropped == count:
             logger.warning("an alert was dropped: %s (further ones are only counted)", why)
+
+
+_CRITICAL = severity_rank("critical")
+
+
+def _rank(alert: OwedAlert) -> int:
+    return severity_rank(alert.labels.get("severity", ""))
 
 
 def as_text(value: object) -> str:

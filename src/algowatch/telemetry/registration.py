@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from algowatch.errors import UsageError
+
 META = "__meta_algowatch_"
 _SAME_PROCESS_S = 2.0
 _LOCK_PATIENCE_S = 1.0
@@ -261,11 +263,21 @@ def unregister(record: BotRecord) -> None:
 
 
 def forget(instance: str, state: Path | None = None) -> bool:
-    """Remove a bot's file whoever wrote it: what `algowatch forget NAME` does. Raises: OSError."""
+    """Remove the file of a bot that is gone: what `algowatch forget NAME` does. Returns: whether there was one.
+
+    Raises: OSError; UsageError while the bot lives, which would go on unwatched.
+    """
     path = bots_directory(state) / file_name(instance)
-    existed = path.exists()
+    try:
+        record = read_bot(path)
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        record = None
+    if record is not None and record.pid and record.alive():
+        raise UsageError(f"{instance} lives, as process {record.pid}; stop it first, and it withdraws by itself")
     path.unlink(missing_ok=True)
-    return existed
+    return True
 
 
 @dataclass(frozen=True, slots=True)

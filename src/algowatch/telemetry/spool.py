@@ -10,6 +10,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 _REWRITE_FROM_BYTES = 1_000_000
@@ -55,37 +56,42 @@ def owed_alerts(path: Path) -> dict[str, OwedAlert]:
 
 
 class Spool:
-    """Written by one thread of one bot. Every method that writes may raise OSError."""
+    """Written by one bot, from any of its threads. Every method that writes may raise OSError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._number = 0
         self._owed: dict[str, OwedAlert] = {}
+        self._lock = Lock()
 
     def recover(self) -> dict[str, OwedAlert]:
         """What the life before left, kept under its numbers."""
-        self._owed = owed_alerts(self.path)
-        return dict(self._owed)
+        with self._lock:
+            left = {number: alert for number, alert in owed_alerts(self.path).items() if number not in self._owed}
+            self._owed = {**left, **self._owed}
+            return left
 
     def take(self, alert: OwedAlert) -> str:
         """Write an alert down. Returns: its number."""
-        self._number += 1
-        number = f"{os.getpid()}-{alert.starts_at_ms}-{self._number}"
-        self._owed[number] = alert
-        self._append({"id": number, "alert": asdict(alert)})
-        return number
+        with self._lock:
+            self._number += 1
+            number = f"{os.getpid()}-{alert.starts_at_ms}-{self._number}"
+            self._owed[number] = alert
+            self._append({"id": number, "alert": asdict(alert)})
+            return number
 
     def done(self, numbers: list[str]) -> None:
         """These are through, or given up."""
-        for number in numbers:
-            self._owed.pop(number, None)
-        if not self._owed:
-            self.path.unlink(missing_ok=True)
-            return
-        for number in numbers:
-            self._append({"done": number})
-        if self.path.stat().st_size > _REWRITE_FROM_BYTES:
-            self._rewrite()
+        with self._lock:
+            for number in numbers:
+                self._owed.pop(number, None)
+            if not self._owed:
+                self.path.unlink(missing_ok=True)
+                return
+            for number in numbers:
+                self._append({"done": number})
+            if self.path.stat().st_size > _REWRITE_FROM_BYTES:
+                self._rewrite()
 
     def _append(self, entry: dict[str, Any]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -10,6 +10,9 @@ import atexit
 import json
 import logging
 import os
+import signal
+import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -124,16 +127,21 @@ class Watch:
                 self.alerts.start()
         return self
 
-    def stop(self) -> None:
+    def withdraw(self) -> None:
+        """Take the registration back: from here on this bot's silence is no breakdown. Never raises."""
+        record, self._record = self._record, None
+        if record is not None:
+            unregister(record)
+
+    def stop(self, *, withdraw: bool = True) -> None:
         """Stop serving and take the registration back; recording goes on working and reaches nobody. Never raises.
 
-        Alerts that are on their way are given two seconds.
+        Alerts that are on their way are given two seconds. withdraw=False leaves the registration, as a bot that dies does.
         """
         self.alerts.stop()
         with self._lock:
-            if self._record is not None:
-                unregister(self._record)
-                self._record = None
+            if withdraw:
+                self.withdraw()
             if self._server is not None:
                 self._server.stop()
                 self._server = None
@@ -378,7 +386,8 @@ def _hook() -> None:
     global _hooked
     if not _hooked:
         _hooked = True
-        atexit.register(stop_all)
+        atexit.register(_at_exit)
+        _end_cleanly_on_sigterm()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_after_fork_in_child)
 
@@ -387,6 +396,38 @@ def stop_all() -> None:
     """Stop every watch of this process: what happens at a clean exit."""
     for watch in list(_WATCHES.values()):
         watch.stop()
+
+
+def _at_exit() -> None:
+    """A program that ends of its own will has nothing more to be watched; one that died of an exception has failed."""
+    failed = _died_of_an_exception()
+    for watch in list(_WATCHES.values()):
+        watch.stop(withdraw=not failed)
+
+
+def _died_of_an_exception() -> bool:
+    """Whether the interpreter ends because nobody caught an exception; it keeps that in `sys` before it runs what `atexit` has.
+
+    A Ctrl-C is somebody's will. In an interactive interpreter a mistyped line leaves the same trace and means nothing.
+    """
+    if hasattr(sys, "ps1") or "IPython" in sys.modules:
+        return False
+    uncaught = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    return uncaught is not None and not isinstance(uncaught, KeyboardInterrupt)
+
+
+def _end_cleanly_on_sigterm() -> None:
+    """Somebody who sends SIGTERM stops the bot on purpose. Where the program handles the signal, that stays as it is."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _withdraw_and_die)
+
+
+def _withdraw_and_die(number: int, frame: object) -> None:
+    """Take the registrations back, then let the signal do what it does."""
+    for watch in list(_WATCHES.values()):
+        watch.withdraw()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def _after_fork_in_child() -> None:

@@ -27,6 +27,8 @@ from algowatch.web.alertmanager_bodies import (
 )
 from algowatch.web.requests import Parameters, answering_errors, json_response, read_parameters, success
 
+_MOST_NOTIFICATIONS = 10_000
+
 
 class AlertmanagerApi:
     """The endpoints under /api/v2, and /api/notifications."""
@@ -136,7 +138,7 @@ class AlertmanagerApi:
 
     async def notifications(self, request: Request) -> Response:
         limit = (await read_parameters(request)).limit() or 50
-        return success(self._notifier.notifications(limit))
+        return success(self._notifier.notifications(min(limit, _MOST_NOTIFICATIONS)))
 
 
 def _switches(parameters: Parameters) -> Callable[[AlertStatus], bool]:

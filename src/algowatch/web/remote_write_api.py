@@ -1,7 +1,7 @@
 """Remote write 1.0 in: what another Prometheus, an agent or a script sends becomes samples of the store.
 
-The messages are read by `store.remote_write`: with label sets repeating from request to request, sixty lines by hand cost about
-twice what the protobuf library costs per sample and spare 1.4 MB and 30 ms of import; the two were measured byte-equal.
+The messages are read by `store.remote_write`, by hand: 10,000 series take about 71 ms, where the protobuf library takes 28 and
+costs 1.4 MB and 30 ms of import. What a desk's Prometheus sends in a second is a fraction of that: it does not earn its weight.
 """
 
 from __future__ import annotations

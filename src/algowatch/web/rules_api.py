@@ -79,6 +79,8 @@ def rule_json(rule: RuleStatus) -> dict[str, object]:
     problems = [rule.last_error, *rule.template_faults]
     if any(problems):
         shown["lastError"] = "; ".join(problem for problem in problems if problem)
+    if rule.type == "recording" and not rule.labels:
+        del shown["labels"]
     if rule.type == "alerting":
         shown |= {
             "state": rule.state,

@@ -45,4 +45,4 @@ class Unmatched:
 def api_end(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
     """Mounts for everything under the API's roots that none of the routes has taken."""
     unmatched = Unmatched(routes)
-    return [Mount("/api", app=unmatched), Mount("/federate", app=unmatched), Mount("/-", app=unmatched)]
+    return [Mount("/api", app=unmatched), Mount("/-", app=unmatched)]
