@@ -37,6 +37,9 @@ soak: dev ## Kill the store 500 times and the engine 50 times: nothing may be lo
 benchmark: dev ## Recording and rendering beside prometheus_client, in one run
 	@$(BIN)/python benchmarks/recording.py
 
+soak-alerts: dev ## 300 kill -9 against a receiver that misbehaves, a flood against a cap, receivers that hang
+	@$(BIN)/python benchmarks/alerts_soak.py $(ARGS)
+
 screenshots: dev ## Draw the README's pictures from the running demo
 	@$(BIN)/python tools/screenshots.py
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -50,7 +51,9 @@ def test_yaml_examples_are_valid(text):
 def test_commands_in_examples_exist(text):
     for arguments in re.findall(r"^\s*algowatch (\S+.*)$", text, re.MULTILINE):
         command, *rest = arguments.split()
-        answer = CliRunner().invoke(cli, [command, "--help"])
+        group = cli.commands.get(command)
+        deeper = rest[:1] if isinstance(group, click.Group) and rest and rest[0] in group.commands else []
+        answer = CliRunner().invoke(cli, [command, *deeper, "--help"])
         assert answer.exit_code == 0, f"algowatch {command}: {answer.output}"
         for option in (word for word in rest if word.startswith("--")):
             assert option in answer.output, f"algowatch {command} has no {option}"

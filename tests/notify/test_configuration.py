@@ -1,3 +1,6 @@
+import re
+import subprocess
+
 import pytest
 
 from algowatch.errors import ConfigError
@@ -104,3 +107,40 @@ def test_a_wrong_time_interval_says_what_is_wrong(interval, problem):
     )
     assert problem in found
     assert found.startswith("alertmanager.yml:6: ")
+
+
+OTHERS = """
+global: {opsgenie_api_key: k3y, victorops_api_key: v}
+route: {receiver: r}
+receivers:
+  - name: r
+    opsgenie_configs: [{message: '{{ .Status }}', tags: 'a, b', priority: P2}]
+    victorops_configs: [{routing_key: desk, state_message: x}]
+    sns_configs: [{topic_arn: 'arn:aws:sns:eu-west-1:1:desk', sigv4: {access_key: a, secret_key: s3cret}, subject: x}]
+"""
+
+
+@pytest.mark.peer("amtool")
+def test_opsgenie_victorops_and_sns_are_read_as_alertmanager_reads_them(tmp_path):
+    (tmp_path / "alertmanager.yml").write_text(OTHERS)
+    ran = subprocess.run(["amtool", "check-config", str(tmp_path / "alertmanager.yml")], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    opsgenie, victorops, sns = parse_routing(OTHERS).receivers["r"]
+    assert (opsgenie.settings.tags, opsgenie.settings.priority, victorops.settings.routing_key) == (("a", "b"), "P2", "desk")
+    assert sns.settings.region == "eu-west-1"
+    assert "s3cret" not in repr(sns)
+
+
+@pytest.mark.parametrize(
+    ("receiver", "problem"),
+    [
+        ("msteamsv2_configs: [{title: x}]", "key 'webhook_url' is missing"),
+        ("sns_configs: [{sigv4: {access_key: a, secret_key: b, region: r}}]", "one of topic_arn, phone_number and target_arn"),
+        ("ntfy_configs: [{topic: x}]", "Alertmanager has no such key: set NTFY_TOPIC"),
+        ("opsgenie_configs: [{api_key: k, priority: P9}]", "priority"),
+    ],
+)
+def test_what_is_wrong_with_other_receivers_is_named(receiver, problem):
+    text = f"route: {{receiver: r}}\nreceivers:\n  - name: r\n    {receiver}\n"
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        parse_routing(text)

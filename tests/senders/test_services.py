@@ -2,14 +2,32 @@
 
 import json
 import logging
+import sys
 import xml.etree.ElementTree
+from datetime import UTC, datetime
 
 import pytest
 
 from algowatch.errors import ConfigError, DeliveryError
 from algowatch.model.alerts import Alert
 from algowatch.model.labels import Labels
-from algowatch.senders import discord, file, log, ntfy, pagerduty, pushover, slack, telegram, twilio, webhook
+from algowatch.senders import (
+    apprise,
+    discord,
+    file,
+    log,
+    msteams,
+    ntfy,
+    opsgenie,
+    pagerduty,
+    pushover,
+    slack,
+    sns,
+    telegram,
+    twilio,
+    victorops,
+    webhook,
+)
 from algowatch.senders.channels import from_environment
 from algowatch.senders.message import Message, from_json, to_json
 
@@ -196,3 +214,106 @@ def test_a_wrong_port_in_the_environment_is_named():
     environ = {"SMTP_USER": "a@gmail.com", "SMTP_PASSWORD": "x", "SMTP_PORT": "mail"}
     with pytest.raises(ConfigError, match="SMTP_PORT: not a port: 'mail'"):
         from_environment(environ)
+
+
+def test_teams_gets_an_adaptive_card_without_markup(service, hostile, message):
+    assert msteams.send(msteams.Settings(service.url), hostile, 5) == "200 ok"
+    sent = service.json()
+    (attachment,) = sent["attachments"]
+    card = attachment["content"]
+    assert (sent["type"], attachment["contentType"]) == ("message", "application/vnd.microsoft.card.adaptive")
+    assert {block["type"] for block in card["body"]} == {"RichTextBlock"}
+    assert card["body"][0]["inlines"][0]["text"].startswith("CRITICAL: DailyLossLimit")
+    assert card["actions"][0]["url"] == "http://desk.example:5174"
+    assert msteams.payload(message("resolved"))["attachments"][0]["content"]["body"][0]["inlines"][0]["color"] == "good"
+
+
+def test_opsgenie_opens_and_closes_the_same_alert(service, message):
+    settings = opsgenie.Settings("k3y", service.url, tags=("desk",))
+    opsgenie.send(settings, message(), 5)
+    opened, (path, headers, _) = service.json(), service.requests[-1]
+    assert (path, headers["authorization"]) == ("/v2/alerts", "GenieKey k3y")
+    assert (opened["priority"], opened["tags"], opened["details"]["instance"]) == ("P1", ["desk"], "gamma-bot")
+    assert len(opened["message"]) <= 130
+    opsgenie.send(settings, message("resolved"), 5)
+    assert service.requests[-1][0] == f"/v2/alerts/{opened['alias']}/close?identifierType=alias"
+    assert "k3y" not in repr(settings)
+
+
+def test_victorops_opens_and_recovers_the_same_incident(service, message):
+    settings = victorops.Settings("k3y", "desk", service.url)
+    victorops.send(settings, message(), 5)
+    opened = service.json()
+    victorops.send(settings, message("resolved"), 5)
+    closed = service.json()
+    assert service.requests[-1][0] == "/k3y/desk"
+    assert (opened["message_type"], closed["message_type"]) == ("CRITICAL", "RECOVERY")
+    assert opened["entity_id"] == closed["entity_id"]
+
+
+def test_sns_publishes_a_signed_form(service, message):
+    topic = "arn:aws:sns:eu-west-1:123456789012:desk"
+    settings = sns.Settings("eu-west-1", "AKID", "s3cret", topic, session_token="t0ken", url=service.url + "/")
+    sns.send(settings, message(), 5)
+    form, headers = service.form(), service.requests[-1][1]
+    assert (form["Action"], form["TopicArn"], form["Subject"]) == ("Publish", topic, "CRITICAL: DailyLossLimit (gamma-bot)")
+    assert headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKID/")
+    assert "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token" in headers["authorization"]
+    assert "s3cret" not in repr(settings) + repr(service.requests)
+    sms = sns.payload(message(summary="x" * 5000), sns.Settings("r", "a", "s", phone_number="+15551234567"))
+    assert len(sms["Message"]) == 1600
+    assert "Subject" not in sms
+
+
+def test_the_signature_is_that_of_amazons_own_example():
+    """The case post-x-www-form-urlencoded of Amazon's test suite for Signature Version 4."""
+    settings = sns.Settings("us-east-1", "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+    now = datetime(2015, 8, 30, 12, 36, tzinfo=UTC)
+    headers = sns.signed(settings, "https://example.amazonaws.com/", b"Param1=value1", now, "service")
+    signature = headers["Authorization"].partition("Signature=")[2]
+    assert signature == "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a"
+
+
+@pytest.mark.peer("apprise")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_apprise_hands_on_to_whatever_its_url_names(service, message, monkeypatch):
+    url = f"json://127.0.0.1:{service.port}/s3cret"
+    assert apprise.send(apprise.Settings(url), message(), 5) == "taken by json"
+    assert service.json()["type"] == "failure"
+    service.answer = (500, {}, b"no")
+    with pytest.raises(DeliveryError, match="json:// did not take") as refused:
+        apprise.send(apprise.Settings(url), message(), 5)
+    assert refused.value.retryable
+    with pytest.raises(DeliveryError, match="is not a URL that Apprise knows") as unknown:
+        apprise.send(apprise.Settings("nothing://s3cret"), message(), 5)
+    assert "s3cret" not in str(unknown.value)
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(DeliveryError, match="install it with: pip install") as missing:
+        apprise.send(apprise.Settings(url), message(), 5)
+    assert not missing.value.retryable
+
+
+def test_the_environment_names_the_other_services_too(tmp_path):
+    environ = {
+        "ALGOWATCH_ALERT_FILE": str(tmp_path / "alerts.json"),
+        "TEAMS_WEBHOOK_URL": "https://t.example/x",
+        "APPRISE_URLS": "json://a json://b",
+        "SNS_TOPIC_ARN": "arn:aws:sns:eu-west-1:123456789012:desk",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "OPSGENIE_API_KEY": "k",
+        "VICTOROPS_API_KEY": "k",
+        "VICTOROPS_ROUTING_KEY": "r",
+    }
+    found = [(channel.integration, channel.lowest_severity) for channel in from_environment(environ)]
+    assert found == [
+        ("file", "info"),
+        ("msteams", "warning"),
+        ("apprise", "warning"),
+        ("apprise", "warning"),
+        ("sns", "error"),
+        ("opsgenie", "critical"),
+        ("victorops", "critical"),
+    ]
+    with pytest.raises(ConfigError, match="SNS_TOPIC_ARN"):
+        from_environment({**environ, "SNS_TOPIC_ARN": "desk"})

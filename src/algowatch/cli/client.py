@@ -69,14 +69,24 @@ def call(url: str | None, path: str, parameters: dict[str, str]) -> Any:
 
     Raises: UsageError when no engine is there; AlgowatchError with the API's own words when it refuses.
     """
+    return _ask(url, f"{path}?{urllib.parse.urlencode(parameters)}", "GET", None)
+
+
+def send(url: str | None, method: str, path: str, body: object) -> Any:
+    """Change something through an API; an answer without a body is None. Raises: as `call`."""
+    return _ask(url, path, method, None if body is None else json.dumps(body).encode())
+
+
+def _ask(url: str | None, path: str, method: str, body: bytes | None) -> Any:
     base = (url or _running_engine()).rstrip("/")
-    full = f"{base}{path}?{urllib.parse.urlencode(parameters)}"
-    if urllib.parse.urlsplit(full).scheme not in ("http", "https"):
+    if urllib.parse.urlsplit(base).scheme not in ("http", "https"):
         raise UsageError(f"--url {base!r} is not an http address; write for example http://127.0.0.1:5174")
+    request = urllib.request.Request(base + path, body, {"Content-Type": "application/json"}, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(full, timeout=_TIMEOUT_S) as response:
-            return json.load(response)
+        with opener.open(request, timeout=_TIMEOUT_S) as response:
+            text = response.read()
+        return json.loads(text) if text else None
     except urllib.error.HTTPError as error:
         raise AlgowatchError(_refusal(error)) from None
     except (OSError, ValueError) as error:

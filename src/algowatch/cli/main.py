@@ -42,6 +42,7 @@ def cli() -> None:
 @cli.command()
 @click.option("--config", "config_file", type=FILE, help="A prometheus.yml: what to scrape besides bots, and rule files.")
 @click.option("--alertmanager-config", "alertmanager_file", type=FILE, help="An alertmanager.yml: routes and receivers.")
+@click.option("--settings", "settings_file", type=FILE, help="An algowatch.yml: what only algowatch has.")
 @click.option("--data", "data_dir", type=DIRECTORY, help="Where history is kept.  [default: the user's data directory]")
 @click.option("--listen", default="127.0.0.1:5174", show_default=True, help="Address of the page and the API.")
 @click.option("--no-discovery", is_flag=True, help="Do not look for bots on this machine.")
@@ -57,6 +58,7 @@ def cli() -> None:
 def up(
     config_file: Path | None,
     alertmanager_file: Path | None,
+    settings_file: Path | None,
     data_dir: Path | None,
     listen: str,
     no_discovery: bool,
@@ -73,6 +75,7 @@ def up(
         listen=Listen.parse(listen),
         config_file=config_file,
         alertmanager_file=alertmanager_file,
+        settings_file=settings_file,
         discovery=not no_discovery,
         retention_ms=retention,
         webhook_urls=webhooks,
@@ -106,14 +109,106 @@ def query(expr: str, url: str | None, at: str | None, as_json: bool) -> None:
     sys.exit(ask(expr, url, at, as_json))
 
 
-@cli.command()
-@click.option("--url", help="Engine to ask.  [default: the one that runs here]")
-@click.option("--json", "as_json", is_flag=True, help="The API's answer as it came.")
-def alerts(url: str | None, as_json: bool) -> None:
-    """List what is firing; exit code 1 when something is."""
+URL = click.option("--url", help="Engine to ask.  [default: the one that runs here]")
+JSON = click.option("--json", "as_json", is_flag=True, help="The API's answer as it came.")
+BY = click.option("--by", default="", help="Who.  [default: the user's name]")
+
+
+@cli.group(invoke_without_command=True)
+@URL
+@JSON
+@click.pass_context
+def alerts(context: click.Context, url: str | None, as_json: bool) -> None:
+    """List what is firing; exit code 1 when something is. `test` tries the receivers, `add` sets one up."""
     from algowatch.cli.client import list_alerts
 
-    sys.exit(list_alerts(url, as_json))
+    if context.invoked_subcommand is None:
+        sys.exit(list_alerts(url, as_json))
+
+
+@alerts.command("test")
+@URL
+@JSON
+@click.option("--alertmanager-config", "alertmanager_file", type=FILE, help="With no engine running: whose receivers.")
+@click.option("--webhook", "webhooks", multiple=True, metavar="URL", help="With no engine running: also this address.")
+@click.option("--data", "data_dir", type=DIRECTORY, help="The engine's data directory.  [default: the user's]")
+def alerts_test(
+    url: str | None, as_json: bool, alertmanager_file: Path | None, webhooks: tuple[str, ...], data_dir: Path | None
+) -> None:
+    """Send one through every receiver and say what each service answered; exit code 1 when one failed."""
+    from algowatch.cli.alerting import try_receivers
+    from algowatch.engine.options import EngineOptions, default_data_dir
+
+    directory = data_dir or default_data_dir()
+    options = EngineOptions(directory, alertmanager_file=alertmanager_file, webhook_urls=webhooks)
+    sys.exit(try_receivers(url, options, as_json))
+
+
+@alerts.command("add")
+@click.argument("service")
+@click.argument("settings", nargs=-1)
+@click.option("--data", "data_dir", type=DIRECTORY, help="The engine's data directory.  [default: the user's]")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+def alerts_add(service: str, settings: tuple[str, ...], data_dir: Path | None, yes: bool) -> None:
+    """Set up ntfy, telegram, slack, discord, teams, pushover, pagerduty, opsgenie, email or apprise, and send a test."""
+    import os
+
+    from algowatch.cli.alerting import SERVICES, add_receiver
+    from algowatch.engine.options import default_data_dir
+
+    if service not in SERVICES:
+        raise click.UsageError(f"unknown service {service!r}; services: {', '.join(SERVICES)}")
+    sys.exit(add_receiver(service, settings, data_dir or default_data_dir(), os.environ, asks=not yes))
+
+
+@cli.group()
+def silence() -> None:
+    """Keep alerts quiet for a while."""
+
+
+@silence.command("add")
+@click.argument("matchers", nargs=-1, required=True)
+@click.option("--for", "lasts_ms", type=DURATION, default="1h", show_default=True, help="How long.")
+@click.option("--comment", default="", help="Why.")
+@BY
+@URL
+def silence_add(matchers: tuple[str, ...], lasts_ms: int, comment: str, by: str, url: str | None) -> None:
+    """Silence alerts that fulfil all matchers, such as alertname=KillSwitchActive or 'instance=~"gamma.*"'."""
+    from algowatch.cli.alerting import add_silence
+
+    sys.exit(add_silence(url, matchers, lasts_ms, by, comment))
+
+
+@silence.command("list")
+@URL
+@JSON
+def silence_list(url: str | None, as_json: bool) -> None:
+    """List silences that are not over."""
+    from algowatch.cli.alerting import list_silences
+
+    sys.exit(list_silences(url, as_json))
+
+
+@silence.command("end")
+@click.argument("silence_id")
+@URL
+def silence_end(silence_id: str, url: str | None) -> None:
+    """End a silence now."""
+    from algowatch.cli.alerting import end_silence
+
+    sys.exit(end_silence(url, silence_id))
+
+
+@cli.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("--comment", default="", help="What is being done.")
+@BY
+@URL
+def ack(names: tuple[str, ...], comment: str, by: str, url: str | None) -> None:
+    """Say that somebody takes care of alerts, named as `algowatch alerts` lists them; nobody else is called then."""
+    from algowatch.cli.alerting import acknowledge
+
+    sys.exit(acknowledge(url, names, by, comment))
 
 
 @cli.command()

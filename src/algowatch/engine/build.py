@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 
@@ -28,6 +29,7 @@ from algowatch.model.alerts import Alert
 from algowatch.model.clock import Clock, SystemClock
 from algowatch.model.labels import Labels
 from algowatch.notify.notifier import Notifier, NotifyOptions
+from algowatch.notify.policy_settings import policy_of
 from algowatch.promql.engine import QueryEngine, QueryOptions
 from algowatch.promql.parser import parse
 from algowatch.rules.manager import RuleManager
@@ -163,21 +165,23 @@ class Engine:
             written=self._written,
             timeout_s=self.queries.options.timeout_s,
             lookback_ms=self.queries.options.lookback_delta_ms,
+            hosts=frozenset(filter(None, [urlsplit(self.external_url(self.configuration)).hostname])),
         )
 
     def _alertmanagers(self, configuration: Configuration) -> Alertmanagers:
         scraping = configuration.scraping
         return Alertmanagers(scraping.alerting, scraping.global_.external_labels)
 
+    def external_url(self, configuration: Configuration) -> str:
+        """Where people reach the page."""
+        return configuration.settings.external_url.rstrip("/") or self.url
+
     def _notify_options(self, configuration: Configuration) -> NotifyOptions:
-        """With an Alertmanager of their own, people are told by it: the environment's receivers stay out, named ones do not."""
-        options = self.options
         return NotifyOptions(
-            options.data_dir,
+            self.options.data_dir,
             routing=configuration.routing,
-            webhook_urls=options.webhook_urls,
-            environ={} if configuration.scraping.alerting.alertmanagers else dict(os.environ),
-            external_url=self.url,
+            external_url=self.external_url(configuration),
+            policy=policy_of(configuration.settings),
         )
 
     def _rule_options(self, configuration: Configuration) -> RuleOptions:
@@ -185,7 +189,7 @@ class Engine:
         return RuleOptions(
             evaluation_interval_ms=asked.evaluation_interval,
             external_labels=Labels.of(asked.external_labels),
-            external_url=self.url,
+            external_url=self.external_url(configuration),
             lookback_delta_ms=self.queries.options.lookback_delta_ms,
             check_expr=parse,
         )

@@ -49,7 +49,7 @@ class EngineOptions:
     """Everything `algowatch up` can be told.
 
     retention_ms: how long samples are kept; 0 keeps everything.
-    config_file: a prometheus.yml; alertmanager_file: an alertmanager.yml; both are optional.
+    config_file: a prometheus.yml; alertmanager_file: an alertmanager.yml; settings_file: an algowatch.yml; all are optional.
     query_processes: how many processes answer heavy queries, so that these hold up no scrape; 0 answers them in threads.
     webhook_urls: receivers of the built-in routing, next to what the environment names.
     """
@@ -58,6 +58,7 @@ class EngineOptions:
     listen: Listen = field(default_factory=lambda: Listen.parse(DEFAULT_LISTEN))
     config_file: Path | None = None
     alertmanager_file: Path | None = None
+    settings_file: Path | None = None
     discovery: bool = True
     retention_ms: int = 30 * 86_400_000
     webhook_urls: tuple[str, ...] = ()

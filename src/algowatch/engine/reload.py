@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import importlib.resources
 import logging
+import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from algowatch.engine.configuration import read_config
 from algowatch.engine.options import EngineOptions
+from algowatch.engine.receivers_file import receivers_environment
+from algowatch.engine.settings import Settings, load_settings
 from algowatch.errors import AlgowatchError, ConfigError, Fault
 from algowatch.model.clock import Clock
 from algowatch.notify.configuration import load_routing
-from algowatch.notify.routing import Routing
+from algowatch.notify.policy_settings import policy_faults
+from algowatch.notify.routing import Routing, default_routing
 from algowatch.promql.parser import parse
 from algowatch.rules.files import load_rule_files
 from algowatch.rules.specs import GroupSpec
@@ -26,11 +29,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What prometheus.yml, the rule files and alertmanager.yml say; routing None: the built-in one."""
+    """What prometheus.yml, the rule files, alertmanager.yml and algowatch.yml say."""
 
     scraping: ScrapeFile
     rule_groups: tuple[GroupSpec, ...]
-    routing: Routing | None
+    routing: Routing
+    settings: Settings = field(default_factory=Settings)
 
 
 def read_configuration(options: EngineOptions) -> Configuration:
@@ -39,7 +43,8 @@ def read_configuration(options: EngineOptions) -> Configuration:
     Raises: ConfigError with the faults of all files together.
     """
     faults: list[Fault] = []
-    scraping, routing, groups = ScrapeFile(), None, list[GroupSpec]()
+    scraping, groups = ScrapeFile(), list[GroupSpec]()
+    settings, document = load_settings(None)
     try:
         scraping = read_config(options.config_file)
     except ConfigError as error:
@@ -49,22 +54,35 @@ def read_configuration(options: EngineOptions) -> Configuration:
     except ConfigError as error:
         faults += error.faults
     try:
-        routing = _read_routing(options.alertmanager_file)
+        settings, document = load_settings(options.settings_file)
+    except ConfigError as error:
+        faults += error.faults
+    try:
+        routing = read_routing(options, scraping)
+        faults += policy_faults(settings, document, routing)
     except ConfigError as error:
         faults += error.faults
     if faults:
         raise ConfigError(faults)
-    return Configuration(scraping, tuple(groups), routing)
+    return Configuration(scraping, tuple(groups), routing, settings)
+
+
+def read_routing(options: EngineOptions, scraping: ScrapeFile) -> Routing:
+    """The file's, else the built-in one. With an Alertmanager of their own, people are told by it: then the environment's
+    receivers stay out of the built-in routing.
+
+    Raises: ConfigError
+    """
+    if options.alertmanager_file is not None:
+        return load_routing(options.alertmanager_file)
+    environ = {} if scraping.alerting.alertmanagers else receivers_environment(options.data_dir, os.environ)
+    return default_routing(environ, options.webhook_urls)
 
 
 def rule_files(options: EngineOptions, scraping: ScrapeFile) -> list[str]:
     """The built-in rules and those that the configuration names, as paths and patterns."""
     built_in = importlib.resources.files("algowatch.profiles") / "rules" / "base.yml"
     return [*([str(built_in)] if options.builtin_rules else []), *scraping.rule_files]
-
-
-def _read_routing(path: Path | None) -> Routing | None:
-    return None if path is None else load_routing(path)
 
 
 class Reloader:

@@ -1,7 +1,7 @@
 """Sending: one lane per channel, each with its own workers, so that a receiver that hangs delays no other.
 
 Within a lane the messages of one group keep their order (firing before resolved); among groups the worst severity goes
-first, and of equals the newest.
+first, and of equals the newest. Where a budget lets fewer messages through than are waiting, they go together in one.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ import heapq
 import random
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from algowatch.errors import DeliveryError
 from algowatch.model.clock import Clock
+from algowatch.model.labels import Labels
 from algowatch.model.severity import severity_rank
 from algowatch.notify.outbox import Pending
+from algowatch.notify.policy import Budget
 from algowatch.senders.channels import Channel
-from algowatch.senders.message import Message, from_json
+from algowatch.senders.message import AlertInMessage, Message, from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,16 @@ class LaneOptions:
 
     timeout_s: float = 10.0
     workers: int = 4
-    capacity: int = 5_000
+    capacity: int = 20_000
     first_backoff_ms: int = 1_000
     max_backoff_ms: int = 300_000
     max_retry_after_ms: int = 3_600_000
     expire_ms: int = 24 * 3_600_000
+
+
+_MAX_TOGETHER = 1_000
+_KEEP_TRIES = 50
+_CRITICAL = 3
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +62,22 @@ class Item:
         message = from_json(pending.message)
         return cls(pending, message, (severity_rank(message.severity), pending.id))
 
+    def tried(self, at_ms: int, answered: str, *, error: str = "", next_attempt_ms: int = 0) -> None:
+        """Note a try in what is kept of the message."""
+        tries = (*self.pending.tries, (at_ms, answered))[-_KEEP_TRIES:]
+        attempts = self.pending.attempts + 1
+        self.pending = replace(self.pending, attempts=attempts, error=error, next_attempt_ms=next_attempt_ms, tries=tries)
+
+
+def together(items: Sequence[Item]) -> Message:
+    """One message with the alerts of several, the worst and of equals the newest first."""
+    first = items[0].message
+    if len(items) == 1:
+        return first
+    ordered = sorted(items, key=lambda item: item.importance, reverse=True)
+    alerts: list[AlertInMessage] = [alert for item in ordered for alert in item.message.alerts]
+    return Message.of(first.receiver, "{}:{together}", Labels(), alerts, external_url=first.external_url)
+
 
 class LaneQueue:
     """What waits for one channel. A state machine without threads; not thread-safe by itself.
@@ -62,9 +86,11 @@ class LaneQueue:
     then on; a third heap knows the least important message. An item that is gone stays in the heaps until it surfaces.
     """
 
-    def __init__(self, options: LaneOptions, jitter: random.Random) -> None:
+    def __init__(self, options: LaneOptions, jitter: random.Random, budget: Budget | None = None) -> None:
         self._options = options
         self._jitter = jitter
+        self._budget = budget
+        self._blocked_until_ms = 0
         self._groups: dict[str, deque[Item]] = {}
         self._count = 0
         self._later: list[tuple[int, int, Item]] = []
@@ -88,31 +114,56 @@ class LaneQueue:
     def waiting(self) -> list[Item]:
         return [item for group in self._groups.values() for item in group if not item.sending]
 
-    def take(self, now_ms: int) -> Item | None:
-        """The most important message that is due; it stays in the lane until `delivered` or `failed`."""
+    def overdue(self, before_ms: int) -> list[Pending]:
+        """What was handed over before a moment and is not delivered yet."""
+        return [item.pending for group in self._groups.values() for item in group if item.pending.created_ms <= before_ms]
+
+    def take(self, now_ms: int) -> list[Item]:
+        """The most important message that is due, with others that have to go together with it; they stay in the lane until
+        `delivered` or `failed`. Empty where nothing is due, or the budget lets nothing through yet.
+        """
         while self._later and self._later[0][0] <= now_ms:
             _, _, item = heapq.heappop(self._later)
             if not item.gone:
                 rank, number = item.importance
                 heapq.heappush(self._due, (-rank, -number, item))
-        while self._due:
+        if not self._drop_gone(self._due):
+            return []
+        critical = self._due[0][2].importance[0] == _CRITICAL
+        if self._budget is None or self._budget.take(now_ms, critical=critical):
+            return self._pop_due(self._count_together(now_ms, critical=critical))
+        self._blocked_until_ms = now_ms + self._budget.wait_ms(now_ms, critical=critical)
+        return []
+
+    def _count_together(self, now_ms: int, *, critical: bool) -> int:
+        """1 while the budget would let everything that is due through one by one."""
+        if self._budget is None or self._budget.available(now_ms, critical=critical) >= len(self._due) - 1:
+            return 1
+        return _MAX_TOGETHER
+
+    def _pop_due(self, count: int) -> list[Item]:
+        taken: list[Item] = []
+        while len(taken) < count and self._drop_gone(self._due):
             _, _, item = heapq.heappop(self._due)
-            if not item.gone:
-                item.sending = True
-                return item
-        return None
+            item.sending = True
+            taken.append(item)
+        return taken
+
+    @staticmethod
+    def _drop_gone(heap: list[tuple[int, int, Item]]) -> bool:
+        """Take items that are gone off the top; whether there is one left."""
+        while heap and heap[0][2].gone:
+            heapq.heappop(heap)
+        return bool(heap)
 
     def next_due_ms(self) -> int | None:
         """When `take` has something next; in the past where it has something now."""
-        for heap in (self._due, self._later):
-            while heap and heap[0][2].gone:
-                heapq.heappop(heap)
-            if heap:
-                return heap[0][2].pending.next_attempt_ms
-        return None
+        if self._drop_gone(self._due):
+            return max(self._due[0][2].pending.next_attempt_ms, self._blocked_until_ms)
+        return self._later[0][2].pending.next_attempt_ms if self._drop_gone(self._later) else None
 
-    def delivered(self, item: Item) -> None:
-        item.pending = replace(item.pending, attempts=item.pending.attempts + 1, error="")
+    def delivered(self, item: Item, now_ms: int = 0, answered: str = "") -> None:
+        item.tried(now_ms, answered)
         self._remove(item)
 
     def failed(self, item: Item, error: DeliveryError, now_ms: int) -> bool:
@@ -120,7 +171,7 @@ class LaneQueue:
         attempts = item.pending.attempts + 1
         item.sending = False
         wait_ms = self.backoff_ms(attempts, error.retry_after_s)
-        item.pending = replace(item.pending, attempts=attempts, error=str(error), next_attempt_ms=now_ms + wait_ms)
+        item.tried(now_ms, str(error), error=str(error), next_attempt_ms=now_ms + wait_ms)
         if error.retryable and now_ms - item.pending.created_ms < self._options.expire_ms:
             self._plan(item)
             return True
@@ -178,14 +229,21 @@ class Lane:
     """The queue of one channel with the threads that empty it; threads start when there is work and stay."""
 
     def __init__(
-        self, name: str, channel: Channel, options: LaneOptions, clock: Clock, jitter: random.Random, report: Report
+        self,
+        name: str,
+        channel: Channel,
+        options: LaneOptions,
+        clock: Clock,
+        jitter: random.Random,
+        report: Report,
+        budget: Budget | None = None,
     ) -> None:
         self.name = name
         self._channel = channel
         self._options = options
         self._clock = clock
         self._report = report
-        self._queue = LaneQueue(options, jitter)
+        self._queue = LaneQueue(options, jitter, budget)
         self._changed = threading.Condition()
         self._workers: list[threading.Thread] = []
         self._busy = 0
@@ -205,11 +263,19 @@ class Lane:
         with self._changed:
             return len(self._queue)
 
+    def overdue(self, before_ms: int) -> list[Pending]:
+        """What was handed over before a moment and is not delivered yet."""
+        with self._changed:
+            return self._queue.overdue(before_ms)
+
     def drain(self) -> list[Pending]:
         """Stop, and give back what no worker is sending just now."""
         self.stop()
         with self._changed:
-            return [item.pending for item in self._queue.waiting()]
+            waiting = self._queue.waiting()
+            for item in waiting:
+                item.gone = True
+            return [item.pending for item in waiting]
 
     def stop(self) -> None:
         """No new try begins; the one that is running goes on in its thread."""
@@ -229,30 +295,37 @@ class Lane:
         worker.start()
 
     def _run(self) -> None:
-        while (item := self._next()) is not None:
-            error = self._try(item)
+        while items := self._next():
+            answered, error = self._try(together(items))
             with self._changed:
-                if error is None:
-                    self._queue.delivered(item)
-                final = error is None or not self._queue.failed(item, error, self._clock.now_ms())
+                now_ms = self._clock.now_ms()
+                final = [self._settle(item, error, now_ms, answered) for item in items]
                 self._changed.notify()
-            self._report(item, error, final=final)
+            for item, is_final in zip(items, final, strict=True):
+                self._report(item, error, final=is_final)
 
-    def _next(self) -> Item | None:
+    def _settle(self, item: Item, error: DeliveryError | None, now_ms: int, answered: str) -> bool:
+        """Whether there will be no other try."""
+        if error is not None:
+            return not self._queue.failed(item, error, now_ms)
+        self._queue.delivered(item, now_ms, answered)
+        return True
+
+    def _next(self) -> list[Item]:
         with self._changed:
             while not self._stopping:
                 now_ms = self._clock.now_ms()
-                if (item := self._queue.take(now_ms)) is not None:
-                    return item
+                if items := self._queue.take(now_ms):
+                    return items
                 due_ms = self._queue.next_due_ms()
                 self._changed.wait(None if due_ms is None else max(0.001, min(5.0, (due_ms - now_ms) / 1000)))
-        return None
+        return []
 
-    def _try(self, item: Item) -> DeliveryError | None:
+    def _try(self, message: Message) -> tuple[str, DeliveryError | None]:
+        """What the service answered, or the error."""
         try:
-            self._channel.deliver(item.message, self._options.timeout_s)
+            return self._channel.deliver(message, self._options.timeout_s), None
         except DeliveryError as error:
-            return error
+            return "", error
         except Exception as error:  # noqa: BLE001 - a sender's fault must not end the worker; its text may hold a secret
-            return DeliveryError(f"{self._channel.integration}: {type(error).__name__} in the sender", retryable=True)
-        return None
+            return "", DeliveryError(f"{self._channel.integration}: {type(error).__name__} in the sender", retryable=True)

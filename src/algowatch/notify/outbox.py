@@ -14,19 +14,20 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from algowatch.errors import StoreError
 from algowatch.model.alerts import Alert
+from algowatch.notify.acks import Ack
 from algowatch.notify.notified import Told
 from algowatch.notify.pipeline import ChannelKey, Notification
 from algowatch.notify.silences import Silence, matcher_from_json, matcher_to_json
 from algowatch.senders.message import alert_from_dict, alert_to_dict, to_json
 
 FILE_NAME = "state.db"
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE outbox (id INTEGER PRIMARY KEY, channel TEXT NOT NULL, group_key TEXT NOT NULL, message TEXT NOT NULL,
   created_ms INTEGER NOT NULL, attempts INTEGER NOT NULL, next_attempt_ms INTEGER NOT NULL, error TEXT NOT NULL) STRICT;
@@ -38,6 +39,10 @@ CREATE TABLE silences (id TEXT PRIMARY KEY, silence TEXT NOT NULL) STRICT, WITHO
 CREATE TABLE deliveries (id TEXT PRIMARY KEY, delivered_ms INTEGER NOT NULL, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX deliveries_by_time ON deliveries (delivered_ms);
 """
+_SINCE_2 = """
+ALTER TABLE outbox ADD COLUMN tries TEXT NOT NULL DEFAULT '[]';
+CREATE TABLE acks (fingerprint TEXT PRIMARY KEY, ack TEXT NOT NULL) STRICT, WITHOUT ROWID;
+"""
 
 _log = logging.getLogger("algowatch.notify")
 
@@ -47,7 +52,10 @@ Done = Callable[[bool], None]
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """One message that is not delivered yet. `message` is JSON, as `senders.message.to_json` writes it."""
+    """One message that is not delivered yet. `message` is JSON, as `senders.message.to_json` writes it.
+
+    tries: when, and what came of it.
+    """
 
     id: int
     channel: ChannelKey
@@ -57,6 +65,7 @@ class Pending:
     attempts: int = 0
     next_attempt_ms: int = 0
     error: str = ""
+    tries: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,7 @@ class Remembered:
     silences: Sequence[Silence]
     records: Sequence[dict[str, Any]]
     last_id: int
+    acks: Sequence[Ack] = ()
 
 
 class Outbox:
@@ -106,9 +116,10 @@ class Outbox:
         """Everything at once; to be called before the first job. records: how many of the delivery record to read."""
         run = self._connection.execute
         pending = [
-            Pending(row[0], _channel(row[1]), *row[2:])
+            _pending(*row)
             for row in run(
-                "SELECT id, channel, group_key, message, created_ms, attempts, next_attempt_ms, error FROM outbox ORDER BY id"
+                "SELECT id, channel, group_key, message, created_ms, attempts, next_attempt_ms, error, tries FROM outbox "
+                "ORDER BY id"
             )
         ]
         told = {
@@ -129,6 +140,7 @@ class Outbox:
             silences=[_silence(json.loads(row[0])) for row in run("SELECT silence FROM silences")],
             records=[json.loads(row[0]) for row in newest],
             last_id=last_id.fetchone()[0],
+            acks=[Ack(**json.loads(row[0])) for row in run("SELECT ack FROM acks")],
         )
 
     def keep_notifications(self, notifications: Sequence[tuple[Notification, Pending | None]], done: Done) -> None:
@@ -149,19 +161,16 @@ class Outbox:
                     ),
                 )
                 if pending is not None:
-                    connection.execute(
-                        "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                        (
-                            pending.id,
-                            _spell(pending.channel),
-                            pending.group_key,
-                            pending.message,
-                            pending.created_ms,
-                            pending.attempts,
-                            pending.next_attempt_ms,
-                            pending.error,
-                        ),
-                    )
+                    _insert(connection, pending)
+
+        self._jobs.put((job, done))
+
+    def keep_messages(self, messages: Sequence[Pending], done: Done) -> None:
+        """Write messages that change nothing of what anybody was told; then `done(written)`, from the writer's thread."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            for pending in messages:
+                _insert(connection, pending)
 
         self._jobs.put((job, done))
 
@@ -175,8 +184,8 @@ class Outbox:
 
     def postpone(self, pending: Pending) -> None:
         """A try failed; the next one is due at pending.next_attempt_ms."""
-        row = (pending.attempts, pending.next_attempt_ms, pending.error, pending.id)
-        self._do("UPDATE outbox SET attempts = ?, next_attempt_ms = ?, error = ? WHERE id = ?", row)
+        row = (pending.attempts, pending.next_attempt_ms, pending.error, json.dumps(pending.tries), pending.id)
+        self._do("UPDATE outbox SET attempts = ?, next_attempt_ms = ?, error = ?, tries = ? WHERE id = ?", row)
 
     def finish(self, message_id: int, records: Sequence[dict[str, Any]], at_ms: int) -> None:
         """A message is delivered, or given up: it leaves the outbox and enters the delivery record."""
@@ -206,6 +215,13 @@ class Outbox:
 
     def forget_silence(self, silence_id: str) -> None:
         self._do("DELETE FROM silences WHERE id = ?", (silence_id,))
+
+    def save_ack(self, ack: Ack, done: Done) -> None:
+        row = (ack.fingerprint, json.dumps(asdict(ack)))
+        self._jobs.put((lambda connection: _one(connection, "INSERT OR REPLACE INTO acks VALUES (?, ?)", row), done))
+
+    def forget_ack(self, fingerprint: str) -> None:
+        self._do("DELETE FROM acks WHERE fingerprint = ?", (fingerprint,))
 
     def sweep(self, before_ms: int, alerts_before_ms: int) -> None:
         """Forget deliveries and what was told before a moment, and alerts that ended before another."""
@@ -262,7 +278,33 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"{path}: was written by a newer algowatch (format {version}); install that one, or move the file away"
         )
     if version == 0:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = 1; COMMIT;")
+    if version < 2:
+        connection.executescript(f"BEGIN; {_SINCE_2} PRAGMA user_version = 2; COMMIT;")
+
+
+def _pending(
+    number: int, channel: str, group: str, message: str, created_ms: int, attempts: int, due_ms: int, error: str, tries: str
+) -> Pending:
+    told = tuple((at_ms, said) for at_ms, said in json.loads(tries))
+    return Pending(number, _channel(channel), group, message, created_ms, attempts, due_ms, error, told)
+
+
+def _insert(connection: sqlite3.Connection, pending: Pending) -> None:
+    connection.execute(
+        "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            pending.id,
+            _spell(pending.channel),
+            pending.group_key,
+            pending.message,
+            pending.created_ms,
+            pending.attempts,
+            pending.next_attempt_ms,
+            pending.error,
+            json.dumps(pending.tries),
+        ),
+    )
 
 
 def _one(connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,19 @@ from pydantic import Field
 from algowatch.config import Document, Section
 from algowatch.errors import Fault, TemplateError
 from algowatch.notify.wording import Escape, Wording
-from algowatch.senders import discord, email, pagerduty, pushover, slack, telegram, webhook
+from algowatch.senders import (
+    discord,
+    email,
+    msteams,
+    opsgenie,
+    pagerduty,
+    pushover,
+    slack,
+    sns,
+    telegram,
+    victorops,
+    webhook,
+)
 from algowatch.senders.channels import Channel
 
 Place = tuple[str | int, ...]
@@ -153,14 +166,82 @@ class PushoverConfig(Section):
     http_config: HttpConfig | None = None
 
 
+class MsteamsConfig(Section):
+    not_supported: ClassVar[dict[str, str]] = {"summary": _CHOSEN}
+
+    send_resolved: bool = True
+    webhook_url: str = ""
+    webhook_url_file: str = ""
+    title: str = ""
+    text: str = ""
+    http_config: HttpConfig | None = None
+
+
+class OpsgenieConfig(Section):
+    not_supported: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("actions", "details", "entity", "note", "responders", "source", "update_alerts"), _CHOSEN
+    )
+
+    send_resolved: bool = True
+    api_key: str = ""
+    api_key_file: str = ""
+    api_url: str = ""
+    message: str = ""
+    description: str = ""
+    priority: Literal["", "P1", "P2", "P3", "P4", "P5"] = ""
+    tags: str = ""
+    http_config: HttpConfig | None = None
+
+
+class VictoropsConfig(Section):
+    not_supported: ClassVar[dict[str, str]] = {"monitoring_tool": _CHOSEN, "custom_fields": _CHOSEN}
+
+    send_resolved: bool = True
+    api_key: str = ""
+    api_key_file: str = ""
+    api_url: str = ""
+    routing_key: str
+    message_type: str = "CRITICAL"
+    entity_display_name: str = ""
+    state_message: str = ""
+    http_config: HttpConfig | None = None
+
+
+class Sigv4(Section):
+    not_supported: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("profile", "role_arn"),
+        "give access_key and secret_key, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    )
+
+    region: str = ""
+    access_key: str = ""
+    secret_key: str = ""
+
+
+class SnsConfig(Section):
+    not_supported: ClassVar[dict[str, str]] = {"attributes": _CHOSEN}
+
+    send_resolved: bool = True
+    api_url: str = ""
+    sigv4: Sigv4 = Field(default_factory=Sigv4)
+    topic_arn: str = ""
+    phone_number: str = ""
+    target_arn: str = ""
+    subject: str = ""
+    message: str = ""
+    http_config: HttpConfig | None = None
+
+
 class ReceiverSection(Section):
     not_supported: ClassVar[dict[str, str]] = {
-        f"{service}_configs": _NOT_DONE
-        for service in (
-            "incidentio", "jira", "mattermost", "msteams", "msteamsv2", "opsgenie", "rocketchat", "sns", "victorops", "webex",
-            "wechat",
-        )
-    }  # fmt: skip
+        **{
+            f"{service}_configs": _NOT_DONE for service in ("incidentio", "jira", "mattermost", "rocketchat", "webex", "wechat")
+        },
+        "ntfy_configs": "Alertmanager has no such key: set NTFY_TOPIC in the environment, or run algowatch alerts add ntfy",
+        "twilio_configs": "Alertmanager has no such key: set TWILIO_ACCOUNT_SID and the others in the environment",
+        "apprise_configs": "Alertmanager has no such key: set APPRISE_URLS in the environment",
+        "file_configs": "Alertmanager has no such key: set ALGOWATCH_ALERT_FILE in the environment",
+    }
 
     name: str
     webhook_configs: tuple[WebhookConfig, ...] = ()
@@ -170,6 +251,11 @@ class ReceiverSection(Section):
     pushover_configs: tuple[PushoverConfig, ...] = ()
     telegram_configs: tuple[TelegramConfig, ...] = ()
     discord_configs: tuple[DiscordConfig, ...] = ()
+    msteams_configs: tuple[MsteamsConfig, ...] = ()
+    msteamsv2_configs: tuple[MsteamsConfig, ...] = ()
+    opsgenie_configs: tuple[OpsgenieConfig, ...] = ()
+    victorops_configs: tuple[VictoropsConfig, ...] = ()
+    sns_configs: tuple[SnsConfig, ...] = ()
 
 
 class Defaults(Section):
@@ -192,6 +278,12 @@ class Defaults(Section):
     slack_api_url_file: str = ""
     pagerduty_url: str = ""
     telegram_api_url: str = ""
+    opsgenie_api_url: str = ""
+    opsgenie_api_key: str = ""
+    opsgenie_api_key_file: str = ""
+    victorops_api_url: str = ""
+    victorops_api_key: str = ""
+    victorops_api_key_file: str = ""
 
 
 @dataclass
@@ -347,6 +439,59 @@ def _pushover(config: PushoverConfig, building: Building, place: Place) -> Chann
     return Channel("pushover", settings, pushover.send, send_resolved=config.send_resolved, wording=wording)
 
 
+def _msteams(config: MsteamsConfig, building: Building, place: Place) -> Channel:
+    url = building.required(building.secret(config, "webhook_url", place), place, "webhook_url")
+    building.http_address(url, (*place, "webhook_url"))
+    building.no_authorization(config.http_config, place)
+    wording = building.wording(place, config.title, config.text)
+    return Channel("msteams", msteams.Settings(url), msteams.send, send_resolved=config.send_resolved, wording=wording)
+
+
+def _opsgenie(config: OpsgenieConfig, building: Building, place: Place) -> Channel:
+    defaults = building.defaults
+    key = building.secret(config, "api_key", place) or building.secret(defaults, "opsgenie_api_key", ("global",))
+    building.required(key, place, "api_key")
+    building.no_authorization(config.http_config, place)
+    url = config.api_url or defaults.opsgenie_api_url or "https://api.opsgenie.com"
+    building.http_address(url, (*place, "api_url"))
+    tags = tuple(tag.strip() for tag in config.tags.split(",") if tag.strip())
+    settings = opsgenie.Settings(key, url, config.priority, tags)
+    wording = building.wording(place, config.message, config.description)
+    return Channel("opsgenie", settings, opsgenie.send, send_resolved=config.send_resolved, wording=wording)
+
+
+def _victorops(config: VictoropsConfig, building: Building, place: Place) -> Channel:
+    defaults = building.defaults
+    key = building.secret(config, "api_key", place) or building.secret(defaults, "victorops_api_key", ("global",))
+    building.required(key, place, "api_key")
+    building.no_authorization(config.http_config, place)
+    url = config.api_url or defaults.victorops_api_url or "https://alert.victorops.com/integrations/generic/20131114/alert"
+    building.http_address(url, (*place, "api_url"))
+    settings = victorops.Settings(key, config.routing_key, url, config.message_type)
+    wording = building.wording(place, config.entity_display_name, config.state_message)
+    return Channel("victorops", settings, victorops.send, send_resolved=config.send_resolved, wording=wording)
+
+
+def _sns(config: SnsConfig, building: Building, place: Place) -> Channel:
+    building.no_authorization(config.http_config, place)
+    named = [key for key in ("topic_arn", "phone_number", "target_arn") if getattr(config, key)]
+    if len(named) != 1:
+        building.fault(place, "one of topic_arn, phone_number and target_arn is needed", "give exactly one")
+    arn = (config.topic_arn or config.target_arn).split(":")
+    region = config.sigv4.region or (arn[3] if len(arn) > 3 else "") or os.environ.get("AWS_REGION", "")
+    access = config.sigv4.access_key or os.environ.get("AWS_ACCESS_KEY_ID", "")
+    secret = config.sigv4.secret_key or os.environ.get("AWS_SECRET_ACCESS_KEY", "")
+    if not (region and access and secret):
+        building.fault((*place, "sigv4"), "region, access_key or secret_key is missing", "give all three")
+    building.http_address(config.api_url, (*place, "api_url"))
+    token = "" if config.sigv4.access_key else os.environ.get("AWS_SESSION_TOKEN", "")
+    settings = sns.Settings(
+        region, access, secret, config.topic_arn, config.phone_number, config.target_arn, token, config.api_url
+    )
+    wording = building.wording(place, config.subject, config.message)
+    return Channel("sns", settings, sns.send, send_resolved=config.send_resolved, wording=wording)
+
+
 Builder = Callable[[Any, Building, Place], Channel]
 
 BUILDERS: dict[str, Builder] = {
@@ -357,6 +502,11 @@ BUILDERS: dict[str, Builder] = {
     "pushover_configs": _pushover,
     "telegram_configs": _telegram,
     "discord_configs": _discord,
+    "msteams_configs": _msteams,
+    "msteamsv2_configs": _msteams,
+    "opsgenie_configs": _opsgenie,
+    "victorops_configs": _victorops,
+    "sns_configs": _sns,
 }
 """By the key of the receiver's section, in the order in which a receiver's channels are tried."""
 

@@ -30,6 +30,7 @@ def records_of(item: Item, integration: str, at_ms: int, error: str) -> list[Rec
             "deliveredAt": format_time(at_ms) if delivered else None,
             "delaySeconds": round((at_ms - _began_ms(alert)) / 1000, 3) if delivered else None,
             "attempts": item.pending.attempts,
+            "tries": [{"at": format_time(moment_ms), "answered": said} for moment_ms, said in item.pending.tries],
             "error": error,
         }
         for number, alert in enumerate(item.message.alerts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from algowatch.model.labels import Matcher
@@ -10,7 +10,7 @@ from algowatch.model.severity import SEVERITIES, severity_rank
 from algowatch.notify.inhibition import InhibitRule
 from algowatch.notify.intervals import TimeInterval
 from algowatch.notify.route import GROUP_BY_ALL, Route, RouteOptions, route_key
-from algowatch.senders.channels import Channel
+from algowatch.senders.channels import Channel, from_environment, log_channel, webhook_channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +54,10 @@ def built_in_routing(channels: Sequence[Channel]) -> Routing:
             options = replace(options, group_by=frozenset({GROUP_BY_ALL}), group_interval_ms=1_000)
         children.append(Route(options, route_key("{}", matchers), matchers))
     return Routing(Route(_BUILT_IN, routes=tuple(children)), receivers)
+
+
+def default_routing(
+    environ: Mapping[str, str], webhook_urls: Sequence[str] = (), log: Callable[[str], None] | None = None
+) -> Routing:
+    """The built-in routing to the log, to some webhooks and to whatever the environment names. Raises: ConfigError."""
+    return built_in_routing([log_channel(log), *map(webhook_channel, webhook_urls), *from_environment(environ)])

@@ -122,6 +122,16 @@ BUILT_IN = """\
 {{ define "telegram.default.message" }}{{ template "__text" . }}{{ end -}}
 {{ define "discord.default.title" }}{{ template "__subject" . }}{{ end -}}
 {{ define "discord.default.message" }}{{ template "__text" . }}{{ end -}}
+{{ define "msteams.default.title" }}{{ template "__subject" . }}{{ end -}}
+{{ define "msteams.default.text" }}{{ template "__text" . }}{{ end -}}
+{{ define "msteamsv2.default.title" }}{{ template "__subject" . }}{{ end -}}
+{{ define "msteamsv2.default.text" }}{{ template "__text" . }}{{ end -}}
+{{ define "opsgenie.default.message" }}{{ template "__subject" . }}{{ end -}}
+{{ define "opsgenie.default.description" }}{{ template "__text" . }}{{ end -}}
+{{ define "victorops.default.entity_display_name" }}{{ template "__subject" . }}{{ end -}}
+{{ define "victorops.default.state_message" }}{{ template "__text" . }}{{ end -}}
+{{ define "sns.default.subject" }}{{ template "__subject" . }}{{ end -}}
+{{ define "sns.default.message" }}{{ template "__text" . }}{{ end -}}
 """  # noqa: E501 - a line of the template is a line of its output
 """Under the names that Alertmanager's own templates have, so that a user's file may include them."""
 

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from algowatch.errors import ConfigError, Fault
-from algowatch.senders import discord, email, log, ntfy, pagerduty, pushover, slack, telegram, twilio, webhook
+from algowatch.senders import (
+    apprise,
+    discord,
+    email,
+    file,
+    log,
+    msteams,
+    ntfy,
+    opsgenie,
+    pagerduty,
+    pushover,
+    slack,
+    sns,
+    telegram,
+    twilio,
+    victorops,
+    webhook,
+)
 from algowatch.senders.http import is_address
 from algowatch.senders.message import Message
 
@@ -15,8 +33,8 @@ from algowatch.senders.message import Message
 class Send(Protocol):
     """Hands one message to a service; when it returns, the service has accepted it."""
 
-    def __call__(self, settings: Any, message: Message, timeout_s: float) -> None:
-        """Raises: DeliveryError."""
+    def __call__(self, settings: Any, message: Message, timeout_s: float) -> str:
+        """Returns: what the service answered, in a few words without secrets. Raises: DeliveryError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +53,9 @@ class Channel:
     send_resolved: bool = True
     wording: Callable[[Message], Message] | None = None
 
-    def deliver(self, message: Message, timeout_s: float) -> None:
-        """Raises: DeliveryError."""
-        self.send(self.settings, self.wording(message) if self.wording else message, timeout_s)
+    def deliver(self, message: Message, timeout_s: float) -> str:
+        """Returns: what the service answered. Raises: DeliveryError."""
+        return self.send(self.settings, self.wording(message) if self.wording else message, timeout_s)
 
 
 def log_channel(write: Callable[[str], None] | None = None) -> Channel:
@@ -57,6 +75,9 @@ def from_environment(environ: Environ) -> list[Channel]:
     ALGOWATCH_WEBHOOK_URL                             webhooks, one or more (spaces or commas between), all severities
     SLACK_WEBHOOK_URL                                 Slack, from warning up
     DISCORD_WEBHOOK_URL                               Discord, from warning up
+    ALGOWATCH_ALERT_FILE                              a file that gets a line of JSON per alert, all severities
+    TEAMS_WEBHOOK_URL                                 Microsoft Teams, from warning up
+    APPRISE_URLS                                      whatever Apprise knows, from warning up
     TELEGRAM_BOT_TOKEN, TELEGRAM_CHAT_ID              Telegram, from warning up
     NTFY_TOPIC (NTFY_URL, NTFY_TOKEN)                 ntfy, from warning up
     SMTP_USER, SMTP_PASSWORD (SMTP_HOST, SMTP_PORT,   e-mail, from warning up; by default through the provider of the
@@ -64,7 +85,11 @@ def from_environment(environ: Environ) -> list[Channel]:
     PUSHOVER_TOKEN, PUSHOVER_USER                     Pushover, from error up
     TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN,            text messages from error up, calls for critical
       TWILIO_FROM, ALERT_SMS_TO and/or ALERT_CALL_TO
+    SNS_TOPIC_ARN, AWS_ACCESS_KEY_ID,                 Amazon SNS, from error up; the region is the topic's
+      AWS_SECRET_ACCESS_KEY (AWS_SESSION_TOKEN)
     PAGERDUTY_API_KEY                                 PagerDuty (an Events v2 routing key), critical
+    OPSGENIE_API_KEY (OPSGENIE_API_URL)               Opsgenie, critical
+    VICTOROPS_API_KEY, VICTOROPS_ROUTING_KEY          VictorOps, critical
 
     Raises: ConfigError where a variable cannot be read.
     """
@@ -156,6 +181,42 @@ def _pagerduty(environ: Environ) -> list[Channel]:
     return [Channel("pagerduty", pagerduty.Settings(key), pagerduty.send, "critical")] if key else []
 
 
+def _file(environ: Environ) -> list[Channel]:
+    path = environ.get("ALGOWATCH_ALERT_FILE", "")
+    return [Channel("file", file.Settings(Path(path)), file.send)] if path else []
+
+
+def _msteams(environ: Environ) -> list[Channel]:
+    return [Channel("msteams", msteams.Settings(url), msteams.send, "warning") for url in _words(environ, "TEAMS_WEBHOOK_URL")]
+
+
+def _apprise(environ: Environ) -> list[Channel]:
+    urls = environ.get("APPRISE_URLS", "").split()
+    return [Channel("apprise", apprise.Settings(url), apprise.send, "warning") for url in urls]
+
+
+def _sns(environ: Environ) -> list[Channel]:
+    topic, key, secret = (environ.get(name, "") for name in ("SNS_TOPIC_ARN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+    if not (topic and key and secret):
+        return []
+    parts = topic.split(":")
+    if len(parts) != 6 or not parts[3]:
+        mend = "set it to arn:aws:sns:REGION:ACCOUNT:NAME"
+        raise ConfigError([Fault("environment", None, "SNS_TOPIC_ARN: not the ARN of a topic", mend)])
+    settings = sns.Settings(parts[3], key, secret, topic, session_token=environ.get("AWS_SESSION_TOKEN", ""))
+    return [Channel("sns", settings, sns.send, "error")]
+
+
+def _opsgenie(environ: Environ) -> list[Channel]:
+    key, url = environ.get("OPSGENIE_API_KEY", ""), environ.get("OPSGENIE_API_URL") or "https://api.opsgenie.com"
+    return [Channel("opsgenie", opsgenie.Settings(key, url), opsgenie.send, "critical")] if key else []
+
+
+def _victorops(environ: Environ) -> list[Channel]:
+    key, route = environ.get("VICTOROPS_API_KEY", ""), environ.get("VICTOROPS_ROUTING_KEY", "")
+    return [Channel("victorops", victorops.Settings(key, route), victorops.send, "critical")] if key and route else []
+
+
 _READERS: tuple[Callable[[Environ], list[Channel]], ...] = (
     _webhooks,
     _slack,
@@ -166,6 +227,12 @@ _READERS: tuple[Callable[[Environ], list[Channel]], ...] = (
     _pushover,
     _twilio,
     _pagerduty,
+    _file,
+    _msteams,
+    _apprise,
+    _sns,
+    _opsgenie,
+    _victorops,
 )
 
 

@@ -41,6 +41,6 @@ def escape(text: str) -> str:
     return _MARKUP.sub(r"\\\1", text)
 
 
-def send(settings: Settings, message: Message, timeout_s: float) -> None:
+def send(settings: Settings, message: Message, timeout_s: float) -> str:
     """Raises: DeliveryError."""
-    post_json(settings.url, payload(message), timeout_s)
+    return post_json(settings.url, payload(message), timeout_s).said(settings.url)

@@ -56,7 +56,7 @@ def payload(message: Message, sender: str = "", to: tuple[str, ...] = ()) -> Ema
     return mail
 
 
-def send(settings: Settings, message: Message, timeout_s: float) -> None:
+def send(settings: Settings, message: Message, timeout_s: float) -> str:
     """timeout_s: for each exchange with the server, not for all of them together.
 
     Raises: DeliveryError, also where the server took the mail for some of the recipients only.
@@ -86,6 +86,7 @@ def send(settings: Settings, message: Message, timeout_s: float) -> None:
         temporary = any(one_code < 500 for one_code, _ in refused.values())
         who = f"{len(refused)} of {len(settings.to)} recipients"
         raise DeliveryError(f"{_answered(where, code, said)} ({who})", retryable=temporary)
+    return f"taken for {len(settings.to)} recipient{'s' if len(settings.to) > 1 else ''}"
 
 
 def _connected(settings: Settings, timeout_s: float) -> smtplib.SMTP:

@@ -36,7 +36,7 @@ def payload(message: Message) -> Sequence[str]:
     ]
 
 
-def send(settings: Settings, message: Message, timeout_s: float) -> None:
+def send(settings: Settings, message: Message, timeout_s: float) -> str:
     """Append in one write and wait until the lines are on disk. Raises: DeliveryError."""
     text = "".join(line + "\n" for line in payload(message)).encode()
     try:
@@ -48,3 +48,4 @@ def send(settings: Settings, message: Message, timeout_s: float) -> None:
             os.close(descriptor)
     except OSError as error:
         raise DeliveryError(f"{settings.path}: {error.strerror or type(error).__name__}", retryable=True) from None
+    return "written"

@@ -40,6 +40,11 @@ class Answer:
         except ValueError:
             return None
 
+    def said(self, url: str = "") -> str:
+        """Status and first words, for the delivery record; what the URL keeps secret is left out of them."""
+        words = _without_secrets(" ".join(self.text.split())[:100], url)
+        return f"{self.status} {words}".strip()
+
 
 def post_json(url: str, body: object, timeout_s: float, headers: Mapping[str, str] | None = None) -> Answer:
     """POST an object as JSON. Raises: DeliveryError unless the answer is 2xx."""

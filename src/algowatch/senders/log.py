@@ -35,7 +35,7 @@ def line(item: AlertInMessage) -> str:
     return one_line(text)
 
 
-def send(settings: Settings, message: Message, timeout_s: float) -> None:
+def send(settings: Settings, message: Message, timeout_s: float) -> str:
     """Raises: DeliveryError where the callable that takes the lines fails."""
     for item in (*message.firing, *message.resolved):
         if settings.write is None:
@@ -46,3 +46,4 @@ def send(settings: Settings, message: Message, timeout_s: float) -> None:
             settings.write(line(item))
         except Exception as error:
             raise DeliveryError(f"log: {type(error).__name__}: {error}", retryable=True) from error
+    return "written"

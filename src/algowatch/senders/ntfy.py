@@ -45,7 +45,7 @@ def _cut_bytes(text: str, limit: int) -> str:
     return text if len(encoded) <= limit else encoded[: limit - 3].decode("utf-8", "ignore") + "…"
 
 
-def send(settings: Settings, message: Message, timeout_s: float) -> None:
+def send(settings: Settings, message: Message, timeout_s: float) -> str:
     """Raises: DeliveryError."""
     headers = {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
-    post_json(settings.url, payload(message, settings.topic), timeout_s, headers)
+    return post_json(settings.url, payload(message, settings.topic), timeout_s, headers).said(settings.url)

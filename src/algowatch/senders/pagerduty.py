@@ -55,6 +55,6 @@ def payload(message: Message, routing_key: str) -> dict[str, Any]:
     return event
 
 
-def send(settings: Settings, message: Message, timeout_s: float) -> None:
+def send(settings: Settings, message: Message, timeout_s: float) -> str:
     """Raises: DeliveryError."""
-    post_json(settings.url, payload(message, settings.routing_key), timeout_s)
+    return post_json(settings.url, payload(message, settings.routing_key), timeout_s).said(settings.url)

@@ -36,6 +36,8 @@ def payload(message: Message) -> dict[str, str]:
     return found
 
 
-def send(settings: Settings, message: Message, timeout_s: float) -> None:
+def send(settings: Settings, message: Message, timeout_s: float) -> str:
     """Raises: DeliveryError."""
-    post_form(settings.url, {"token": settings.token, "user": settings.user, **payload(message)}, timeout_s)
+    return post_form(settings.url, {"token": settings.token, "user": settings.user, **payload(message)}, timeout_s).said(
+        settings.url
+    )

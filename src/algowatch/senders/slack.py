@@ -63,11 +63,12 @@ def _fitting(text: str, limit: int) -> str:
     return escape(cut)
 
 
-def send(settings: Settings, message: Message, timeout_s: float) -> None:
+def send(settings: Settings, message: Message, timeout_s: float) -> str:
     """Raises: DeliveryError, also where Slack answers 200 and says in the body that it did not take the message."""
     headers = {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
     answer = post_json(settings.url, payload(message, settings.channel), timeout_s, headers)
     _check(settings.url, answer)
+    return answer.said(settings.url)
 
 
 def _check(url: str, answer: Answer) -> None:

@@ -53,8 +53,8 @@ def escape_markdown(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", text)
 
 
-def send(settings: Settings, message: Message, timeout_s: float) -> None:
+def send(settings: Settings, message: Message, timeout_s: float) -> str:
     """Raises: DeliveryError; it never shows the token, which is part of the address."""
-    post_json(
+    return post_json(
         f"{settings.url}/bot{settings.token}/sendMessage", payload(message, settings.chat_id, settings.parse_mode), timeout_s
-    )
+    ).said()

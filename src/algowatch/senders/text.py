@@ -8,6 +8,7 @@ from algowatch.senders.message import AlertInMessage, Message
 _TITLE_ANNOTATIONS = ("summary", "title", "message")
 _TEXT_ANNOTATIONS = ("description", "message")
 _MAX_LISTED = 20
+_NOTES = {"escalation": "Escalated: {}", "ack_url": "Acknowledge: {}"}
 
 
 def title(message: Message) -> str:
@@ -45,6 +46,9 @@ def paragraph(item: AlertInMessage, *, mark: bool = False) -> str:
         lines.append(detail)
     if labels := other_labels(item.labels):
         lines.append(labels)
+    lines += [
+        word.format(text) for name, word in _NOTES.items() if item.status == "firing" and (text := item.alert.annotation(name))
+    ]
     return "\n".join(lines)
 
 

@@ -34,15 +34,15 @@ def payload(message: Message, *, call: bool = False) -> dict[str, str]:
     return {"Twiml": f'<Response><Say loop="2">{said}</Say></Response>'}
 
 
-def send(settings: Settings, message: Message, timeout_s: float) -> None:
+def send(settings: Settings, message: Message, timeout_s: float) -> str:
     """Raises: DeliveryError. Nobody is called for the end of an alert."""
     if settings.call and message.status == "resolved":
-        return
+        return ""
     resource = "Calls" if settings.call else "Messages"
     pair = base64.b64encode(f"{settings.account_sid}:{settings.token}".encode()).decode()
-    post_form(
+    return post_form(
         f"{settings.url}/2010-04-01/Accounts/{settings.account_sid}/{resource}.json",
         {"From": settings.sender, "To": settings.to, **payload(message, call=settings.call)},
         timeout_s,
         {"Authorization": f"Basic {pair}"},
-    )
+    ).said()

@@ -68,6 +68,6 @@ def go_time(time_ms: int) -> str:
     return f"{text}{fraction}Z"
 
 
-def send(settings: Settings, message: Message, timeout_s: float) -> None:
+def send(settings: Settings, message: Message, timeout_s: float) -> str:
     """Raises: DeliveryError."""
-    post_json(settings.url, payload(message, settings.max_alerts), timeout_s, settings.headers)
+    return post_json(settings.url, payload(message, settings.max_alerts), timeout_s, settings.headers).said(settings.url)

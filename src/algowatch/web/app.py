@@ -18,6 +18,7 @@ from algowatch.rules.status import GroupStatus
 from algowatch.scrape.manager import ScrapeManager
 from algowatch.store.exemplars import Exemplars
 from algowatch.store.store import Store
+from algowatch.web.ack_api import AckApi
 from algowatch.web.admin_api import AdminApi
 from algowatch.web.alertmanager_api import AlertmanagerApi
 from algowatch.web.compression import Compression
@@ -97,6 +98,7 @@ def api_routes(site: Site) -> list[BaseRoute]:
         *FederateApi(site.store.select, site.workers, site.clock, site.external_labels, site.lookback_ms).routes(),
         *LifecycleApi(site.reload).routes(),
         *AlertmanagerApi(site.notifier, site.clock).routes(),
+        *AckApi(site.notifier).routes(),
         Route("/api/live", answering_errors(site.live.respond)),
         Route("/-/healthy", alive),
         Route("/-/ready", ready),
@@ -108,7 +110,7 @@ def api_routes(site: Site) -> list[BaseRoute]:
 def route_paths(routes: Sequence[BaseRoute]) -> list[str]:
     """The paths that an app answers, as documentation names them: `{name}` stands as NAME."""
     return [
-        route.path.replace(":path", "").replace("{name}", "NAME").replace("{silence_id}", "ID")
+        route.path.replace(":path", "").replace("{name}", "NAME").replace("{silence_id}", "ID").replace("{fingerprint}", "ID")
         for route in routes
         if isinstance(route, Route)
     ]
