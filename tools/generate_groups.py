@@ -58,7 +58,7 @@ def source() -> str:
     blocks = [class_source(kind, labels) for kind, labels in wanted]
     blocks += [group_source(group, doc) for group, doc in GROUPS.items()]
     text = HEADER + "\n\n" + "\n\n\n".join("\n".join(block) for block in blocks) + "\n"
-    command = ["ruff", "format", "--stdin-filename", str(TARGET), "-"]
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(TARGET), "-"]
     return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
 
 

@@ -235,7 +235,7 @@ REFUSED = [
     (
         "remote_read:\n- url: http://x",
         "1: remote_read: not supported by the embedded engine; "
-        "start with --backend URL to ask another server, or import its history",
+        "leave it out: the engine answers from its own history only",
     ),
     (
         "scrape_configs:\n- job_name: a\n  scrape_native_histograms: true",
