@@ -55,11 +55,11 @@ class Item:
     message: Message
     importance: tuple[int, int]
     sending: bool = False
+    gone: bool = False
 
     def __lt__(self, other: Item) -> bool:
         """Where two stand equal in a heap, also a message and its own earlier try, the older one comes first."""
         return self.pending.id < other.pending.id
-    gone: bool = False
 
     @classmethod
     def of(cls, pending: Pending) -> Item:
