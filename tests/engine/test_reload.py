@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -14,6 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+
+from engine.conftest import environment
 
 HELD = """
 groups:
@@ -250,3 +253,17 @@ def test_sighup_reloads_and_does_not_end_the_engine_when_files_are_wrong(start_e
     wait_for(lambda: "did you mean 'rule_files'?" in engine.output.read_text())
     assert engine.process.poll() is None
     assert "two" in {group["name"] for group in engine.get("/api/v1/rules")["groups"]}
+
+
+def test_check_asks_the_running_engine_for_families_that_the_catalogue_does_not_have(start_engine, exporter, tmp_path):
+    (tmp_path / "rules.yml").write_text(
+        HELD % "words" + "      - {alert: Never, expr: 'width > 5', labels: {severity: info}}\n"
+    )
+    config = write_config(tmp_path, exporter.server_address[1], "kept")
+    engine = start_engine("--config", str(config))
+    engine.wait_for_query("depth")
+    command = [sys.executable, "-m", "algowatch", "check", "--strict", "--url", engine.url, str(config)]
+    done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1, done.stderr
+    assert "Never: nothing known exports 'width'" in done.stdout
+    assert "depth" not in done.stdout

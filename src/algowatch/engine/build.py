@@ -191,6 +191,8 @@ class Engine:
             external_labels=Labels.of(asked.external_labels),
             external_url=self.external_url(configuration),
             lookback_delta_ms=self.queries.options.lookback_delta_ms,
+            # Not bots' interval of a second: else a run without news comes just before the samples and makes them wait.
+            idle_gap_ms=1500,
             check_expr=parse,
         )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -98,11 +100,18 @@ def alert_json(alert: ActiveAlertStatus) -> dict[str, object]:
         "annotations": dict(alert.annotations),
         "state": alert.state,
         "activeAt": format_time(alert.active_at_ms),
-        "value": format_value(alert.value),
+        "value": _scientific(alert.value),
     }
     if alert.keep_firing_since_ms:
         shown["keepFiringSince"] = format_time(alert.keep_firing_since_ms)
     return shown
+
+
+def _scientific(value: float) -> str:
+    """An alert's value as Prometheus spells it here, unlike anywhere else: the shortest mantissa, always with an exponent."""
+    if not math.isfinite(value):
+        return format_value(value)
+    return np.format_float_scientific(value, trim="-", exp_digits=2)
 
 
 def _moment(time_ms: int) -> str:
