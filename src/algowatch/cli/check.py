@@ -10,8 +10,10 @@ import click
 from algowatch.cli.backup import check_history_file, is_history
 from algowatch.config import read_document
 from algowatch.engine.configuration import read_config
+from algowatch.engine.settings import Settings, load_settings
 from algowatch.errors import ConfigError, Fault
 from algowatch.notify.configuration import load_routing
+from algowatch.notify.policy_settings import matcher_faults
 from algowatch.promql.parser import parse
 from algowatch.rules.files import load_rule_file
 
@@ -50,6 +52,11 @@ def check_file(path: Path) -> str:
     if kind == "routing":
         routing = load_routing(path)
         return f"routes to {len(routing.receivers)} receivers, all well"
+    if kind == "settings":
+        settings, document = load_settings(path)
+        if faults := matcher_faults(settings, document):
+            raise ConfigError(faults)
+        return "settings of algowatch, all well; receivers are checked by algowatch up"
     config = read_config(path)
     return f"{len(config.scrape_configs)} scrape jobs, {len(config.rule_files)} rule file patterns, all well"
 
@@ -63,6 +70,8 @@ def _kind(path: Path) -> str:
     except UnicodeDecodeError:
         raise ConfigError([Fault(str(path), None, "is not UTF-8 text", "save it as UTF-8")]) from None
     keys = set(document.data) if isinstance(document.data, dict) else set()
+    if keys & set(Settings.model_fields):
+        return "settings"
     if keys & _RULE_KEYS:
         return "rules"
     if keys & _ROUTING_KEYS and not keys & {"scrape_configs", "rule_files"}:
