@@ -234,8 +234,7 @@ REFUSED = [
     ),
     (
         "remote_read:\n- url: http://x",
-        "1: remote_read: not supported by the embedded engine; "
-        "leave it out: the engine answers from its own history only",
+        "1: remote_read: not supported by the embedded engine; leave it out: the engine answers from its own history only",
     ),
     (
         "scrape_configs:\n- job_name: a\n  scrape_native_histograms: true",

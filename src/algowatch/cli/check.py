@@ -12,9 +12,11 @@ from algowatch.cli.backup import check_history_file, is_history
 from algowatch.cli.client import call
 from algowatch.config import read_document
 from algowatch.engine.configuration import read_config
+from algowatch.engine.settings import Settings, load_settings
 from algowatch.errors import AlgowatchError, ConfigError, Fault
 from algowatch.model.labels import METRIC_NAME, Labels, Matcher
 from algowatch.notify.configuration import load_routing
+from algowatch.notify.policy_settings import matcher_faults
 from algowatch.promql.parser import parse
 from algowatch.rules.files import expand_patterns, load_rule_file, load_rule_files, read_rules
 from algowatch.rules.lint import lint_files
@@ -77,6 +79,11 @@ def check_file(path: Path) -> tuple[str, list[str]]:
     if kind == "routing":
         routing = load_routing(path)
         return f"routes to {len(routing.receivers)} receivers, all well", []
+    if kind == "settings":
+        settings, document = load_settings(path)
+        if faults := matcher_faults(settings, document):
+            raise ConfigError(faults)
+        return "settings of algowatch, all well; receivers are checked by algowatch up", []
     config = read_config(path)
     load_rule_files(config.rule_files, parse)
     shown = f"{len(config.scrape_configs)} scrape jobs, {len(config.rule_files)} rule file patterns, all well"
@@ -153,6 +160,8 @@ def _kind(path: Path) -> str:
     """Which program's file this is, by its top-level keys."""
     document = read_document(_text(path), str(path))
     keys = set(document.data) if isinstance(document.data, dict) else set()
+    if keys & set(Settings.model_fields):
+        return "settings"
     if keys & _RULE_KEYS:
         return "rules"
     if keys & _ROUTING_KEYS and not keys & {"scrape_configs", "rule_files"}:

@@ -18,7 +18,7 @@ def read_receivers(data_dir: Path) -> dict[str, str]:
     path = data_dir / FILE_NAME
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"

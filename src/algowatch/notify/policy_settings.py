@@ -71,13 +71,8 @@ def _escalation(section: EscalationSection) -> Escalation:
 def policy_faults(settings: PolicySections, document: Document, routing: Routing) -> Iterator[Fault]:
     """What is wrong beyond the shape: matchers, severities, receivers that the routing does not have."""
     receivers = list(routing.receivers)
+    yield from matcher_faults(settings, document)
     for number, escalation in enumerate(settings.escalation):
-        for index, text in enumerate(escalation.matchers):
-            try:
-                parse_matchers(text)
-            except ValueError as error:
-                problem, _, mend = str(error).partition("; ")
-                yield document.fault(("escalation", number, "matchers", index), problem, mend)
         for index, step in enumerate(escalation.steps):
             if step.receiver not in receivers:
                 place = ("escalation", number, "steps", index, "receiver")
@@ -94,6 +89,18 @@ def policy_faults(settings: PolicySections, document: Document, routing: Routing
     except ValueError as error:
         problem, _, mend = str(error).partition("; ")
         yield document.fault(("delivery", "fallback", "lowest_severity"), problem, mend)
+
+
+def matcher_faults(settings: PolicySections, document: Document) -> list[Fault]:
+    faults = []
+    for number, escalation in enumerate(settings.escalation):
+        for index, text in enumerate(escalation.matchers):
+            try:
+                parse_matchers(text)
+            except ValueError as error:
+                problem, _, mend = str(error).partition("; ")
+                faults.append(document.fault(("escalation", number, "matchers", index), problem, mend))
+    return faults
 
 
 def _known(names: Collection[str]) -> str:
