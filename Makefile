@@ -34,8 +34,9 @@ soak: dev ## Kill the store 500 times and the engine 50 times: nothing may be lo
 	@ALGOWATCH_ISOLATION_SECONDS=120 $(BIN)/python -m pytest -q -s tests/engine/test_isolation.py
 	@ALGOWATCH_KILLS=50 $(BIN)/python -m pytest -q --timeout 900 tests/engine/test_main_job.py -k kill_9
 
-benchmark: dev ## Recording and rendering beside prometheus_client, in one run
+benchmark: dev ## Recording beside prometheus_client, the engine beside Prometheus and VictoriaMetrics; ARGS=--quick is short
 	@$(BIN)/python benchmarks/recording.py
+	@$(BIN)/python benchmarks/engine.py $(ARGS)
 
 soak-alerts: dev ## 300 kill -9 against a receiver that misbehaves, a flood against a cap, receivers that hang
 	@$(BIN)/python benchmarks/alerts_soak.py $(ARGS)

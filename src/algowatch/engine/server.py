@@ -20,7 +20,9 @@ def bind(listen: Listen) -> tuple[socket.socket, Listen]:
     Raises: UsageError when the port is taken or may not be used.
     """
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    opened = socket.socket(family, socket.SOCK_STREAM)
+    # Named as TCP, which accepted connections inherit: only then does asyncio turn Nagle's algorithm off, which would hold up
+    # each answer on a kept connection for the 40 ms of a delayed acknowledgement.
+    opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind((listen.host, listen.port))
