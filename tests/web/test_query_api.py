@@ -88,16 +88,21 @@ def test_a_query_whose_client_has_gone_is_never_begun(engine, busy, monkeypatch)
     instant = engine.engine.queries.instant
     monkeypatch.setattr(engine.engine.queries, "instant", lambda expr, *rest: (begun.append(expr), instant(expr, *rest))[1])
     queue = engine.engine.workers._executor._work_queue
+    wait_until(lambda: queue.qsize() == 0)
     with socket.create_connection(("127.0.0.1", engine.engine.listen.port)) as client:
         client.sendall(b"GET /api/v1/query?query=pnl HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        deadline = time.monotonic() + 5
-        while not queue.qsize() and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert queue.qsize() == 1
+        wait_until(lambda: queue.qsize() == 1)
     time.sleep(0.2)
     busy.set()
     query(engine, "1")
     assert begun == ["1"]
+
+
+def wait_until(reached, patience_s=5.0):
+    deadline = time.monotonic() + patience_s
+    while not reached():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.005)
 
 
 def test_eleven_thousand_steps_are_answered_and_one_more_is_not(engine):
