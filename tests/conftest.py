@@ -6,7 +6,14 @@ import importlib.util
 import os
 import shutil
 
+import hypothesis
 import pytest
+
+# In CI the same examples every time, so that a red run says something about the change; elsewhere new ones each time. A busy
+# machine is no failure: no example has a deadline.
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
