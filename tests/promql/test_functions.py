@@ -299,7 +299,7 @@ class TestHistograms:
 
     @given(
         st.lists(st.integers(0, 100), min_size=3, max_size=8),
-        # Bounds a hundredth apart at least: between neighbours of float64 the way there and back loses the digits that are asked for.
+        # Bounds a hundredth apart at least: between neighbours of float64 the way there and back loses too many digits.
         st.lists(st.integers(1, 1000).map(lambda hundredths: hundredths / 100), min_size=8, max_size=8, unique=True),
         st.floats(0.01, 0.99),
     )
