@@ -42,6 +42,9 @@ def test_alerts_of_rules_and_of_bots_reach_a_real_alertmanager(tmp_path, start_e
         assert found["Up"]["annotations"] == {"summary": "it is up"}
         assert found["FromBot"]["labels"] == {"alertname": "FromBot", "site": "home", "severity": "unused"}
         assert {"Up", "FromBot"} <= by_name(engine.url).keys()
+        listed = [entry["url"] for entry in engine.get("/api/v1/alertmanagers")["activeAlertmanagers"]]
+        assert len(listed) == 2
+        assert listed[0] == f"{engine.url}/api/v2/alerts"
 
 
 def by_name(url):

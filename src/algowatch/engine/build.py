@@ -145,6 +145,7 @@ class Engine:
             flags=flags(options, self.listen, self.queries.options, self.workers.threads),
             configuration=lambda: configuration_yaml(self.configuration.scraping),
             problems=lambda: problems(self.scrapes, self.store),
+            alertmanagers=lambda: [address.url for address in self.alertmanagers.active],
         )
         return Site(
             questions=self.questions,

@@ -43,6 +43,8 @@ class About:
     flags: Mapping[str, str] = field(default_factory=dict)
     configuration: Callable[[], str] = lambda: "{}\n"
     problems: Callable[[], Sequence[str]] = tuple
+    alertmanagers: Callable[[], Sequence[str]] = tuple
+    """Addresses of the Alertmanagers beside the engine."""
 
 
 class StatusApi:
@@ -137,8 +139,9 @@ class StatusApi:
         return success({"min": 0, "max": 0, "current": 0, "state": "done"})
 
     async def alertmanagers(self, request: Request) -> Response:
-        """The engine is its own Alertmanager."""
-        return success({"activeAlertmanagers": [{"url": f"{self._about.url}/api/v2/alerts"}], "droppedAlertmanagers": []})
+        """The engine itself, and those that it sends its alerts on to."""
+        urls = [f"{self._about.url}/api/v2/alerts", *self._about.alertmanagers()]
+        return success({"activeAlertmanagers": [{"url": url} for url in urls], "droppedAlertmanagers": []})
 
     async def notifications(self, request: Request) -> Response:
         """What an operator should know now, and since when it has been known."""
