@@ -347,6 +347,8 @@ def test_first_visit_without_bots_shows_what_to_add(browser: Any, tmp_path: Path
 def test_lost_connection_is_shown_and_heals(browser: Any, engine: Engine):
     with Tab(browser, engine.url) as tab:
         tab.page.wait_for_selector('.connection[data-state="live"]')
+        tab.page.wait_for_selector(".pnl .stat-value")
+        tab.wait(lambda: tab.text(".pnl .stat-value") != "—")
         engine.kill()
         tab.page.wait_for_selector('.connection[data-state="lost"]')
         assert "last that was known" in tab.page.locator('[role="alert"]').inner_text()
